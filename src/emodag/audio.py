@@ -1,0 +1,148 @@
+"""Reading any recording, and the one form that the pipeline keeps: mono, 16 kHz, 16-bit FLAC.
+
+Samples are float32 in [-1, 1], shape ``[samples]``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+
+from emodag.errors import AudioError
+
+SAMPLE_RATE = 16_000
+
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+# libsndfile mends a header that promises more samples than the file holds, and says so only in its log.
+_MENDED_HEADER = re.compile(r"data\s*:\s*(\d+)\s*\(should be (\d+)\)")
+# Sizes that a recorder writes when it cannot seek back to fill in the true one: no sign of a cut file.
+_STREAMED_SIZES = frozenset({0, 0x7FFFF000, 0x7FFFFFFF, 0xFFFFFFFF, 0xFFFFF000})
+
+
+class Recording(NamedTuple):
+    """Decoded audio: ``samples`` float32 ``[samples]``, mono, at ``rate`` Hz; ``channels`` before the mix-down."""
+
+    samples: np.ndarray
+    rate: int
+    channels: int
+
+
+def read(path: str | Path) -> Recording:
+    """Decode a file with libsndfile or, where that does not know the format, with FFmpeg through PyAV; mix to mono.
+
+    Raises:
+        AudioError: ``empty`` (no byte or no sample), ``lfs_pointer``, ``truncated``, ``not_audio``, ``not_finite``
+            (NaN or infinite samples).
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise AudioError("unreadable", f"{path.name}: {error.strerror}") from None
+    if not content:
+        raise AudioError("empty", f"{path.name} holds no byte")
+    if content.startswith(_LFS_POINTER):
+        raise AudioError(
+            "lfs_pointer", f"{path.name} is a Git LFS pointer, not audio: run `git lfs pull` in its checkout"
+        )
+    try:
+        channels, rate = _read_with_libsndfile(content, path.name)
+    except soundfile.LibsndfileError as error:
+        channels, rate = _read_with_ffmpeg(content, path.name, error)
+    if channels.shape[0] == 0:
+        raise AudioError("empty", f"{path.name} holds no sample")
+    samples = channels.mean(axis=1, dtype=np.float32) if channels.shape[1] > 1 else channels[:, 0]
+    if not np.isfinite(samples).all():
+        bad = int(np.count_nonzero(~np.isfinite(samples)))
+        raise AudioError("not_finite", f"{path.name}: {bad} of {len(samples)} samples are NaN or infinite")
+    return Recording(np.ascontiguousarray(samples), rate, channels.shape[1])
+
+
+def _read_with_libsndfile(content: bytes, name: str) -> tuple[np.ndarray, int]:
+    with soundfile.SoundFile(io.BytesIO(content)) as file:
+        promised = _MENDED_HEADER.search(file.extra_info)
+        if promised and int(promised[1]) not in _STREAMED_SIZES and int(promised[1]) > int(promised[2]):
+            raise AudioError("truncated", f"{name}: {promised[2]} of {promised[1]} bytes of audio are there")
+        # A count near 2**63 is how libsndfile says that a stream does not tell its length.
+        expected = file.frames if file.frames < 2**62 else None
+        try:
+            channels = file.read(dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            raise AudioError("truncated", f"{name}: decoding stopped: {error}") from None
+        if expected is not None and channels.shape[0] < expected:
+            raise AudioError("truncated", f"{name}: {channels.shape[0]} of {expected} samples are there")
+        return channels, file.samplerate
+
+
+def _read_with_ffmpeg(content: bytes, name: str, why: Exception) -> tuple[np.ndarray, int]:
+    import av
+
+    try:
+        with av.open(io.BytesIO(content)) as container:
+            if not container.streams.audio:
+                raise AudioError("not_audio", f"{name} holds no audio stream")
+            stream = container.streams.audio[0]
+            rate = stream.codec_context.sample_rate
+            resampler = av.AudioResampler(format="fltp", rate=rate)
+            blocks = [
+                converted.to_ndarray() for frame in container.decode(stream) for converted in resampler.resample(frame)
+            ]
+            blocks += [converted.to_ndarray() for converted in resampler.resample(None)]
+    except av.error.FFmpegError as error:
+        raise AudioError(
+            "not_audio", f"{name} is no audio that can be decoded: {why}; FFmpeg: {error.strerror}"
+        ) from None
+    if not blocks:
+        raise AudioError("empty", f"{name} holds no sample")
+    return np.concatenate(blocks, axis=1).T.astype(np.float32), rate
+
+
+def resample(samples: np.ndarray, rate: int, target: int = SAMPLE_RATE) -> np.ndarray:
+    """Band-limited resampling (soxr, high quality) of float32 ``[samples]`` from ``rate`` to ``target`` Hz."""
+    if rate == target:
+        return samples
+    import soxr
+
+    return soxr.resample(samples, rate, target, quality="HQ").astype(np.float32, copy=False)
+
+
+def to_pcm16(samples: np.ndarray) -> np.ndarray:
+    """Float samples as int16, rounded and clipped: what a FLAC of the pipeline holds."""
+    return np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
+
+
+def md5(pcm: np.ndarray) -> str:
+    """The digest of int16 samples ``[samples]``: equal for equal audio, whatever file it came from."""
+    return hashlib.md5(np.ascontiguousarray(pcm, dtype="<i2").tobytes(), usedforsecurity=False).hexdigest()
+
+
+def write_flac(path: str | Path, pcm: np.ndarray) -> None:
+    """Write int16 ``[samples]`` at 16 kHz as FLAC; the same samples give the same bytes."""
+    soundfile.write(path, pcm, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+
+
+def load(path: str | Path) -> np.ndarray:
+    """Samples of a clip that the pipeline wrote: float32 ``[samples]`` at 16 kHz.
+
+    Raises:
+        AudioError: the file is missing or is not mono audio at 16 kHz.
+    """
+    try:
+        samples, rate = soundfile.read(path, dtype="float32")
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise AudioError("unreadable", f"{path}: {error}") from None
+    if rate != SAMPLE_RATE or samples.ndim != 1:
+        raise AudioError("wrong_format", f"{path}: expected mono audio at {SAMPLE_RATE} Hz")
+    return samples
+
+
+def peak_db(samples: np.ndarray) -> float:
+    """The peak level in dBFS; ``-inf`` for digital silence."""
+    peak = float(np.max(np.abs(samples), initial=0.0))
+    return 20 * np.log10(peak) if peak > 0 else -np.inf

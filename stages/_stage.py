@@ -1,0 +1,41 @@
+"""What surrounds the one job of every stage: this checkout's library, threads, telemetry, params, MLflow, clear errors.
+
+Imported first by each stage script, before anything that reads the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+# A queued experiment runs in a copy of the checkout: its own library must win over the installed one.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
+
+# One thread a process: work is spread over processes, and results do not depend on how many cores there are.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ[variable] = "1"
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "false")
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+
+from emodag import params as parameters  # noqa: E402
+from emodag import tracking  # noqa: E402
+from emodag.errors import EmodagError  # noqa: E402
+
+
+def stage(job: Callable[..., None]) -> None:
+    """Run ``job(params, run, *arguments of the command line)`` as the stage that bears its name.
+
+    ``run`` is the stage's MLflow run. An :class:`EmodagError` ends the process with its message and status 1.
+    """
+    arguments = sys.argv[1:]
+    name = "@".join([job.__name__, *arguments[:1]])
+    try:
+        params = parameters.load()
+        with tracking.stage_run(params, name) as run:
+            job(params, run, *arguments)
+    except EmodagError as error:
+        sys.exit(f"{name}: {error}")
