@@ -1,1 +1,244 @@
-"""MLflow, in one place."""
+"""MLflow, in one place: one parent run per pipeline run, one nested run per stage that executes.
+
+The parent carries every param, the scores and the pictures, so two experiments compare on one page. It is found again by
+a key, because the stages of one pipeline run are separate processes: the experiment's name where DVC gives one, else the
+commit, both with a digest of the params.
+
+A stage that DVC restores from its cache runs no code and so logs nothing. Its earlier run is found by what it made:
+DVC's lock file names the digest of every output, each stage run is tagged with the digests of its outputs, and the
+parent links to the run whose tags fit. Nothing of this is an output of the pipeline, so outputs stay deterministic.
+
+Tracking never decides the fate of a stage: where the store cannot be reached, the stage says so once and goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from emodag.params import Params
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from mlflow import MlflowClient
+
+#: The stage whose results are those of the whole pipeline: what it logs goes to the parent too.
+FINAL_STAGE = "evaluate"
+
+_LOCK = Path("dvc.lock")
+_STAGE, _OUTPUTS, _KEY = "emodag.stage", "emodag.outputs", "emodag.key"
+
+
+def home() -> Path:
+    """The checkout that people work in, also when called from the copy that DVC runs a queued experiment in."""
+    here = Path.cwd().resolve()
+    for place in (here, *here.parents):
+        if place.parts[-3:] == (".dvc", "tmp", "exps"):
+            return place.parents[2]
+    return here
+
+
+def store_uri() -> str:
+    """``MLFLOW_TRACKING_URI``, or the SQLite database at the root of the checkout."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home() / 'mlflow.db'}"
+
+
+class Run:
+    """What a stage logs to. Failures of the store are told once and never reach the stage."""
+
+    def __init__(self, client: MlflowClient | None, run_id: str = "", parent_id: str = "", *, final: bool = False):
+        self._client = client
+        self._run_id = run_id
+        self._both = [run_id, parent_id] if final else [run_id]
+        self._artifacts = parent_id if final else run_id
+
+    def log_metrics(self, metrics: dict[str, float]) -> None:
+        """Numbers by name; a value that is no finite number is left out, since no store takes it."""
+        from mlflow.entities import Metric
+
+        now = time.time_ns() // 1_000_000
+        entries = [Metric(name, float(value), now, 0) for name, value in metrics.items() if _is_finite(value)]
+        for run_id in self._both:
+            self._attempt("log_batch", run_id, metrics=entries)
+
+    def log_artifact(self, path: str | Path, folder: str | None = None) -> None:
+        """A file, or everything in a folder, under ``folder`` of the run's artifacts."""
+        method = "log_artifacts" if Path(path).is_dir() else "log_artifact"
+        self._attempt(method, self._artifacts, str(path), folder)
+
+    def log_figure(self, figure: Figure, name: str) -> None:
+        """A matplotlib figure as a picture called ``name``."""
+        self._attempt("log_figure", self._artifacts, figure, name)
+
+    def set_tags(self, tags: dict[str, Any]) -> None:
+        """Tags by name, as text."""
+        from mlflow.entities import RunTag
+
+        for run_id in self._both:
+            self._attempt("log_batch", run_id, tags=[RunTag(name, str(value)) for name, value in tags.items()])
+
+    def _attempt(self, method: str, *args: Any, **kwargs: Any) -> None:
+        if self._client is None:
+            return
+        try:
+            getattr(self._client, method)(*args, **kwargs)
+        except Exception as error:
+            self._client = None
+            _tell(error)
+
+
+@contextmanager
+def stage_run(params: Params, stage: str) -> Iterator[Run]:
+    """The nested run of a stage (``organize@demo_en``) below its pipeline's parent run.
+
+    On leaving, the run is marked finished or failed and gets the stage's wall time (s) and peak resident memory (MB).
+    """
+    start = time.monotonic()
+    try:
+        client, parent_id, run_id = _open(params, stage)
+    except Exception as error:
+        _tell(error)
+        yield Run(None)
+        return
+    run = Run(client, run_id, parent_id, final=stage == FINAL_STAGE)
+    status = "FAILED"
+    try:
+        yield run
+        status = "FINISHED"
+    finally:
+        own, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        for name, value in {"seconds": time.monotonic() - start, "peak_rss_mb": max(own, children) / _RSS_UNIT}.items():
+            run._attempt("log_metric", run_id, name, value)
+        if stage == FINAL_STAGE and run._client is not None:
+            try:
+                _link_stages(client, params, parent_id)
+            except Exception as error:
+                _tell(error)
+        for each in (run_id, parent_id):
+            run._attempt("set_terminated", each, status)
+
+
+_RSS_UNIT = 2**20 if sys.platform == "darwin" else 2**10  # ru_maxrss: bytes on macOS, KiB elsewhere
+
+
+def _open(params: Params, stage: str) -> tuple[MlflowClient, str, str]:
+    """The client, the parent's id and the id of a new run for the stage."""
+    # A server that does not answer must not hold a stage up for the minutes that MLflow would keep trying.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+    from filelock import FileLock
+    from mlflow import MlflowClient
+    from mlflow.entities import Param
+
+    for logger in ("alembic", "mlflow"):  # after the import, which sets their levels
+        logging.getLogger(logger).setLevel(logging.WARNING)
+
+    uri = store_uri()
+    # Two queue workers may be the first to arrive at once: one creates the database, the experiment, the parent.
+    with FileLock(home() / ".mlflow.lock"):
+        client = MlflowClient(tracking_uri=uri)
+        experiment_id = _experiment(client, params.tracking.experiment, local=uri.startswith("sqlite:"))
+        commit = os.environ.get("DVC_EXP_BASELINE_REV") or _git("rev-parse", "HEAD")
+        name = os.environ.get("DVC_EXP_NAME")
+        key = f"{name or commit}-{_digest(params.flat())}"
+        found = client.search_runs([experiment_id], f"tags.`{_KEY}` = '{key}'", max_results=1)
+        if found:
+            parent_id = found[0].info.run_id
+            client.update_run(parent_id, status="RUNNING")
+        else:
+            tags = {
+                _KEY: key,
+                "mlflow.runName": name or f"{commit[:7]}-{params.model}",
+                "mlflow.source.name": "dvc",
+                "mlflow.source.git.commit": commit,
+                "dvc.exp_name": name or "",
+                "dvc.baseline": commit,
+                "git.branch": _git("rev-parse", "--abbrev-ref", "HEAD"),
+            }
+            parent_id = client.create_run(experiment_id, tags=tags).info.run_id
+            entries = [Param(key, str(value)) for key, value in params.flat().items()]
+            for first in range(0, len(entries), 100):
+                client.log_batch(parent_id, params=entries[first : first + 100])
+    job, _, corpus = stage.partition("@")
+    tags = {
+        "mlflow.parentRunId": parent_id,
+        "mlflow.runName": stage,
+        "mlflow.source.name": f"stages/{job}.py",
+        "mlflow.source.git.commit": commit,
+        "dvc.exp_name": name or "",
+        _STAGE: stage,
+    }
+    if corpus:
+        tags["corpus"] = corpus
+    return client, parent_id, client.create_run(experiment_id, tags=tags).info.run_id
+
+
+def _experiment(client: MlflowClient, name: str, *, local: bool) -> str:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None:
+        return experiment.experiment_id
+    # A local store's default would be a folder below the working directory, which a queued experiment loses.
+    location = (home() / "mlartifacts").as_uri() if local else None
+    return client.create_experiment(name, artifact_location=location)
+
+
+def _link_stages(client: MlflowClient, params: Params, parent_id: str) -> None:
+    """Tag this pipeline's stage runs with what they made, and the parent with the run of each of its stages."""
+    if not _LOCK.exists():
+        return
+    locked = yaml.safe_load(_LOCK.read_text(encoding="utf-8")).get("stages", {})
+    experiment_id = client.get_run(parent_id).info.experiment_id
+    own = client.search_runs([experiment_id], f"tags.`mlflow.parentRunId` = '{parent_id}'", max_results=1000)
+    newest = {}
+    for run in sorted(own, key=lambda run: run.info.start_time):
+        newest[run.data.tags.get(_STAGE)] = run
+    for stage, entry in locked.items():
+        corpus = stage.partition("@")[2]
+        if stage == FINAL_STAGE or (corpus and corpus not in params.corpora):
+            continue
+        made = _digest([(out["path"], out.get("md5")) for out in entry.get("outs", [])])
+        run = newest.get(stage)
+        if run is not None:
+            client.set_tag(run.info.run_id, _OUTPUTS, made)
+        else:
+            query = f"tags.`{_STAGE}` = '{stage}' AND tags.`{_OUTPUTS}` = '{made}'"
+            earlier = client.search_runs([experiment_id], query, max_results=1)
+            if not earlier:
+                continue
+            run = earlier[0]
+        client.set_tag(parent_id, f"stage.{stage.replace('@', '.')}", run.info.run_id)
+
+
+def _git(*arguments: str) -> str:
+    try:
+        return subprocess.run(("git", *arguments), capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "none"
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _is_finite(value: Any) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def _tell(error: Exception) -> None:
+    reason = " ".join(str(error).split())[:300]
+    print(f"MLflow at {store_uri()} cannot be used; this stage is not tracked: {reason}", file=sys.stderr)
