@@ -218,7 +218,7 @@ def _shared_audio(manifest: pd.DataFrame) -> list[tuple[str, str, str]]:
     """A note for each clip whose samples another clip has too, with whether they also share the label."""
     notes = []
     for _, group in manifest[manifest["md5"].duplicated(keep=False)].groupby("md5"):
-        one_label = group["emotion"].nunique() == 1
+        one_label = len(set(group["emotion"])) == 1
         for row in group.itertuples():
             others = ", ".join(
                 f"{other.clip_id} ({other.emotion})" for other in group.itertuples() if other.clip_id != row.clip_id

@@ -1,8 +1,8 @@
 """MLflow, in one place: one parent run per pipeline run, one nested run per stage that executes.
 
-The parent carries every param, the scores and the pictures, so two experiments compare on one page. It is found again by
-a key, because the stages of one pipeline run are separate processes: the experiment's name where DVC gives one, else the
-commit, both with a digest of the params.
+The parent carries every param, the scores and the pictures, so two experiments compare on one page. The stages of one
+pipeline run are separate processes, which find their parent by a key: the experiment's name where DVC gives one, else
+the commit, both with a digest of the params.
 
 A stage that DVC restores from its cache runs no code and so logs nothing. Its earlier run is found by what it made:
 DVC's lock file names the digest of every output, each stage run is tagged with the digests of its outputs, and the

@@ -1,0 +1,152 @@
+"""Decoding: every format that is promised, and every file that is no usable audio."""
+
+from __future__ import annotations
+
+import av
+import numpy as np
+import pytest
+import soundfile
+
+from emodag import audio
+from emodag.errors import AudioError
+
+
+def tone(rate: int, seconds: float = 0.5, frequency: float = 440.0) -> np.ndarray:
+    return (0.5 * np.sin(2 * np.pi * frequency * np.arange(int(rate * seconds)) / rate)).astype(np.float32)
+
+
+def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """The highest normalised correlation over small lags: codecs delay."""
+    a, b = a[: min(len(a), len(b))], b[: min(len(a), len(b))]
+    full = np.correlate(a, b, mode="full")
+    return float(np.max(full) / (np.linalg.norm(a) * np.linalg.norm(b)))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "subtype"),
+    [
+        ("wav", "PCM_U8"),
+        ("wav", "PCM_16"),
+        ("wav", "PCM_24"),
+        ("wav", "PCM_32"),
+        ("wav", "FLOAT"),
+        ("wav", "DOUBLE"),
+        ("flac", "PCM_16"),
+        ("ogg", "VORBIS"),
+        ("mp3", "MPEG_LAYER_III"),
+    ],
+)
+@pytest.mark.parametrize("rate", [8000, 16000, 24414, 44100, 48000])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_formats_of_libsndfile(tmp_path, suffix, subtype, rate, channels):
+    if suffix == "mp3" and rate == 24414:
+        rate = 24000  # MPEG audio has fixed rates
+    path = tmp_path / f"a b ü.{suffix}"
+    soundfile.write(path, np.tile(tone(rate)[:, None], channels), rate, subtype=subtype)
+    recording = audio.read(path)
+    assert recording.rate == rate
+    assert recording.channels == channels
+    assert recording.samples.dtype == np.float32
+    samples = audio.resample(recording.samples, rate)
+    assert abs(len(samples) - 8000) < (200 if suffix == "wav" else 1600)
+    assert correlation(tone(16000), samples) > 0.97
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [("m4a", "aac"), ("webm", "libopus"), ("mp4", "aac")])
+@pytest.mark.parametrize("layout", ["mono", "stereo"])
+def test_formats_of_ffmpeg(tmp_path, suffix, codec, layout):
+    path, rate = tmp_path / f"clip.{suffix}", 48000
+    samples = np.tile(tone(rate), (1 if layout == "mono" else 2, 1))
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate, layout=layout)
+        frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout=layout)
+        frame.sample_rate = rate
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            container.mux(packet)
+    recording = audio.read(path)
+    assert recording.rate == rate
+    assert recording.channels == samples.shape[0]
+    assert correlation(tone(16000), audio.resample(recording.samples, rate)) > 0.9
+
+
+def wav(path, samples=None, **options):
+    soundfile.write(path, tone(16000) if samples is None else samples, 16000, **options)
+
+
+def write_truncated_flac(path):
+    wav(path.with_suffix(".flac"), np.random.default_rng(0).uniform(-0.5, 0.5, 16000))
+    whole = path.with_suffix(".flac").read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+
+
+def write_truncated_wav(path):
+    wav(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 84254\n"
+
+
+@pytest.mark.parametrize(
+    ("write", "reason", "told"),
+    [
+        (lambda path: path.write_bytes(b""), "empty", "no byte"),
+        (lambda path: wav(path, np.zeros(0)), "empty", "no sample"),
+        (lambda path: path.write_bytes(POINTER), "lfs_pointer", "git lfs pull"),
+        (lambda path: path.write_text("I am a poem, not a waveform.\n" * 40), "not_audio", "clip.wav"),
+        (lambda path: path.write_bytes(b"RIFF\x24\x00\x00\x00WAVEjunk"), "not_audio", "clip.wav"),
+        (write_truncated_wav, "truncated", "of"),
+        (write_truncated_flac, "truncated", "clip.wav"),
+        (lambda path: wav(path, np.full(1600, np.nan), subtype="FLOAT"), "not_finite", "1600 of 1600"),
+        (lambda path: wav(path, np.array([0.0, np.inf, 0.1]), subtype="FLOAT"), "not_finite", "1 of 3"),
+    ],
+)
+def test_what_is_no_usable_audio_says_why(tmp_path, write, reason, told):
+    path = tmp_path / "clip.wav"
+    write(path)
+    with pytest.raises(AudioError) as error:
+        audio.read(path)
+    assert error.value.reason == reason
+    assert told in error.value.detail
+
+
+def test_a_missing_file_is_unreadable(tmp_path):
+    with pytest.raises(AudioError, match="unreadable"):
+        audio.read(tmp_path / "absent.wav")
+
+
+def test_a_wav_whose_size_was_never_filled_in_is_whole(tmp_path):
+    path = tmp_path / "clip.wav"
+    wav(path)
+    content = bytearray(path.read_bytes())
+    content[4:8] = content[40:44] = (0xFFFFFFFF).to_bytes(4, "little")
+    path.write_bytes(content)
+    assert len(audio.read(path).samples) == 8000
+
+
+def test_flac_of_the_pipeline_keeps_every_sample_and_has_fixed_bytes(tmp_path):
+    pcm = np.random.default_rng(0).integers(-32768, 32768, 5000).astype(np.int16)
+    audio.write_flac(tmp_path / "a.flac", pcm)
+    audio.write_flac(tmp_path / "b.flac", pcm)
+    assert (tmp_path / "a.flac").read_bytes() == (tmp_path / "b.flac").read_bytes()
+    loaded = audio.load(tmp_path / "a.flac")
+    np.testing.assert_array_equal(audio.to_pcm16(loaded), pcm)
+    assert audio.md5(audio.to_pcm16(loaded)) == audio.md5(pcm)
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(8000, 1), (16000, 2)])
+def test_loading_refuses_another_form(tmp_path, rate, channels):
+    soundfile.write(tmp_path / "a.flac", np.zeros((800, channels)), rate)
+    with pytest.raises(AudioError, match="mono audio at 16000 Hz"):
+        audio.load(tmp_path / "a.flac")
+
+
+def test_conversion_to_16_bit_clips_and_rounds():
+    samples = np.array([-2.0, -1.0, 0.0, 0.6 / 32768, 1.0, 2.0], dtype=np.float32)
+    np.testing.assert_array_equal(audio.to_pcm16(samples), [-32768, -32768, 0, 1, 32767, 32767])
+
+
+def test_peak_level():
+    assert audio.peak_db(np.array([0.0, -0.5])) == pytest.approx(-6.02, abs=0.01)
+    assert audio.peak_db(np.zeros(4)) == -np.inf

@@ -1,0 +1,104 @@
+"""params.yaml: what is accepted, and how what is not is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from emodag import params
+from emodag.errors import ParamsError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def content() -> dict:
+    return yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+
+
+def load(tmp_path: Path, content: object) -> params.Params:
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return params.load(path)
+
+
+def changed(content: dict, key: str, value: object) -> dict:
+    """The content with the value at a dotted key replaced, or added where it is new."""
+    *sections, last = key.split(".")
+    place = content
+    for section in sections:
+        place = place[section]
+    place[last] = value
+    return content
+
+
+def test_the_shipped_file_is_valid_and_names_every_key(content):
+    loaded = params.load(ROOT / "params.yaml")
+    assert loaded.flat() == params.flatten(content)
+    assert loaded.with_role("train") == ["demo_en"]
+    assert loaded.with_role("test") == ["demo_de"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("modle", "xgboost", ["modle: unknown key", "did you mean 'model'"]),
+        ("train.protocl", "loso", ["train.protocl: unknown key", "accepted here: protocol", "did you mean 'protocol'"]),
+        ("diarize.vad.onzet", 0.3, ["diarize.vad.onzet: unknown key", "onset"]),
+        ("models.mlp.hiden", [3], ["models.mlp.hiden: unknown key", "hidden"]),
+        ("model", "cnnn", ["model: 'cnnn' is no model", "mlp, xgboost"]),
+        ("model", "mpl", ["did you mean 'mlp'"]),
+        ("corpora.demo_de", "tset", ["corpora.demo_de: 'tset' is not accepted", "'train' or 'test'"]),
+        ("corpora", {"demo_de": "test"}, ["corpora: none has the role 'train'"]),
+        ("corpora", {}, ["corpora: none has the role 'train' (found: no corpus)"]),
+        ("corpora", {"Bad Name": "train"}, ["Bad Name", "pattern"]),
+        ("seed", "soon", ["seed: 'soon'"]),
+        ("train.folds", 1, ["train.folds: 1", "greater than or equal to 2"]),
+        ("train.protocol", "kfold", ["train.protocol: 'kfold' is not accepted", "speaker_kfold"]),
+        ("organize.min_duration", 90.0, ["organize: min_duration (90.0 s) must be less than max_duration"]),
+        ("featurize.win_length", 4096, ["featurize: win_length (4096) must not exceed n_fft"]),
+        ("diarize.vad.offset", 0.9, ["diarize.vad: offset (0.9) must not exceed onset"]),
+        ("augment.chain", [], ["augment: copies are asked for, but the chain is empty"]),
+        ("augment.chain", [{"kind": "nois", "p": 1}], ["augment.chain.0", "noise"]),
+        (
+            "augment.chain",
+            [{"kind": "noise", "p": 1, "min_snr": 30, "max_snr": 10}],
+            ["noise: the lower bound 30.0 exceeds the upper bound 10.0"],
+        ),
+    ],
+)
+def test_a_fault_is_told_with_its_place_its_value_and_what_is_accepted(tmp_path, content, key, value, told):
+    with pytest.raises(ParamsError) as error:
+        load(tmp_path, changed(content, key, value))
+    for part in told:
+        assert part in str(error.value)
+
+
+def test_a_missing_key_is_named(tmp_path, content):
+    del content["train"]["folds"]
+    with pytest.raises(ParamsError, match=r"train\.folds: this key is missing"):
+        load(tmp_path, content)
+
+
+def test_every_fault_is_told_at_once(tmp_path, content):
+    content["seed"] = -1
+    content["tracking"]["experimnt"] = "x"
+    with pytest.raises(ParamsError) as error:
+        load(tmp_path, content)
+    assert "seed: -1" in str(error.value)
+    assert "tracking.experimnt: unknown key" in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["a: [", "- 1\n- 2\n", ""])
+def test_what_is_no_mapping_is_told(tmp_path, text):
+    path = tmp_path / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ParamsError, match=r"params\.yaml: (not YAML|expected sections)"):
+        params.load(path)
+
+
+def test_a_missing_file_is_told(tmp_path):
+    with pytest.raises(ParamsError, match="no such file"):
+        params.load(tmp_path / "params.yaml")

@@ -1,0 +1,159 @@
+"""MLflow: parents and children, what they carry, and that a stage never depends on the store."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from mlflow import MlflowClient
+
+from emodag import params, tracking
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory) -> Path:
+    """A database with MLflow's tables and nothing in them: making one takes seconds, copying it none."""
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch, empty_store):
+    """A place that looks like a checkout, with no environment of DVC's or MLflow's."""
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    for variable in ("MLFLOW_TRACKING_URI", "DVC_EXP_NAME", "DVC_EXP_BASELINE_REV"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    return tmp_path
+
+
+def with_model(model: str) -> params.Params:
+    content = yaml.safe_load(Path("params.yaml").read_text()) | {"model": model}
+    Path("params.yaml").write_text(yaml.safe_dump(content))
+    return params.load()
+
+
+def runs() -> tuple[list, list]:
+    """Parent runs and stage runs of the store, oldest first."""
+    client = MlflowClient(tracking.store_uri())
+    experiment = client.get_experiment_by_name("emodag").experiment_id
+    found = sorted(client.search_runs([experiment]), key=lambda run: run.info.start_time)
+    nested = [run for run in found if "mlflow.parentRunId" in run.data.tags]
+    return [run for run in found if run not in nested], nested
+
+
+def locked(stage: str, md5: str) -> None:
+    Path("dvc.lock").write_text(yaml.safe_dump({"stages": {stage: {"outs": [{"path": "data/x", "md5": md5}]}}}))
+
+
+def test_stages_of_one_pipeline_run_share_a_parent_that_carries_every_param(checkout):
+    loaded = with_model("mlp")
+    for stage in ("organize@demo_en", "train"):
+        with tracking.stage_run(loaded, stage) as run:
+            run.log_metrics({"clips": 3, "undefined": float("nan")})
+    (parent,), nested = runs()
+    assert parent.data.params == {key: str(value) for key, value in loaded.flat().items()}
+    assert [run.data.tags["mlflow.runName"] for run in nested] == ["organize@demo_en", "train"]
+    assert {run.data.tags["mlflow.parentRunId"] for run in nested} == {parent.info.run_id}
+    assert nested[0].data.tags["corpus"] == "demo_en"
+    assert nested[0].data.metrics.keys() == {"clips", "seconds", "peak_rss_mb"}
+    assert {run.info.status for run in (parent, *nested)} == {"FINISHED"}
+
+
+def test_two_experiments_differ_by_exactly_the_param_that_was_changed(checkout, monkeypatch):
+    for name, model in (("first-try", "mlp"), ("second-try", "xgboost")):
+        monkeypatch.setenv("DVC_EXP_NAME", name)
+        monkeypatch.setenv("DVC_EXP_BASELINE_REV", "0123456789abcdef")
+        with tracking.stage_run(with_model(model), "train"):
+            pass
+    (first, second), _ = runs()
+    differing = {key for key in first.data.params if first.data.params[key] != second.data.params[key]}
+    assert differing == {"model"}
+    assert [run.data.tags["mlflow.runName"] for run in (first, second)] == ["first-try", "second-try"]
+    assert first.data.tags["dvc.baseline"] == "0123456789abcdef"
+
+
+def test_results_of_the_final_stage_stand_on_the_parent_too(checkout):
+    Path("report.txt").write_text("fine")
+    with tracking.stage_run(with_model("mlp"), "evaluate") as run:
+        run.log_metrics({"uar": 0.5})
+        run.set_tags({"leaky": False})
+        run.log_artifact("report.txt", "report")
+    (parent,), (nested,) = runs()
+    assert parent.data.metrics["uar"] == nested.data.metrics["uar"] == 0.5
+    assert parent.data.tags["leaky"] == "False"
+    client = MlflowClient(tracking.store_uri())
+    assert [entry.path for entry in client.list_artifacts(parent.info.run_id, "report")] == ["report/report.txt"]
+
+
+def test_a_stage_restored_from_the_cache_is_linked_to_the_run_that_made_it(checkout):
+    with tracking.stage_run(with_model("mlp"), "organize@demo_en"):
+        pass
+    locked("organize@demo_en", "made-once")
+    for model in ("mlp", "xgboost"):
+        with tracking.stage_run(with_model(model), "evaluate"):
+            pass
+    parents, nested = runs()
+    assert [parent.data.tags.get("stage.organize.demo_en") for parent in parents] == [nested[0].info.run_id] * 2
+    locked("organize@demo_en", "made-otherwise")
+    with tracking.stage_run(with_model("mlp").model_copy(update={"seed": 7}), "evaluate"):
+        pass
+    assert "stage.organize.demo_en" not in runs()[0][-1].data.tags
+
+
+def test_a_failing_stage_is_marked_failed_and_a_later_one_mends_the_parent(checkout):
+    loaded = with_model("mlp")
+    with pytest.raises(RuntimeError), tracking.stage_run(loaded, "train"):
+        raise RuntimeError
+    (parent,), (nested,) = runs()
+    assert parent.info.status == nested.info.status == "FAILED"
+    with tracking.stage_run(loaded, "train"):
+        pass
+    assert runs()[0][0].info.status == "FINISHED"
+
+
+def test_an_unreachable_store_is_told_and_does_not_end_the_stage(checkout, monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    reached = False
+    with tracking.stage_run(with_model("mlp"), "evaluate") as run:
+        run.log_metrics({"uar": 0.5})
+        run.log_artifact("params.yaml")
+        reached = True
+    assert reached
+    assert "http://127.0.0.1:9 cannot be used" in capsys.readouterr().err
+
+
+def test_a_store_that_fails_midway_is_told_once(checkout, capsys):
+    with tracking.stage_run(with_model("mlp"), "train") as run:
+        run.log_artifact("no/such/file")
+        run.log_artifact("no/such/file")
+    assert capsys.readouterr().err.count("cannot be used") == 1
+
+
+def test_a_queued_experiment_uses_the_store_of_the_checkout_it_came_from(checkout, monkeypatch):
+    copy = checkout / ".dvc" / "tmp" / "exps" / "tmpabc"
+    copy.mkdir(parents=True)
+    monkeypatch.chdir(copy)
+    assert tracking.store_uri() == f"sqlite:///{checkout.resolve()}/mlflow.db"
+
+
+def test_processes_that_arrive_at_once_share_one_store_and_one_parent(checkout):
+    Path("mlflow.db").unlink()
+    script = (
+        f"import sys; sys.path.insert(0, {str(ROOT / 'src')!r})\n"
+        "from emodag import params, tracking\n"
+        "with tracking.stage_run(params.load(), sys.argv[1]): pass\n"
+    )
+    processes = [subprocess.Popen([sys.executable, "-c", script, f"organize@c{n}"]) for n in range(3)]
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    parents, nested = runs()
+    assert len(parents) == 1
+    assert len(nested) == 3
