@@ -40,8 +40,8 @@ lint: $(READY) ## check style and formatting
 ui: $(READY) ## open MLflow on this checkout's runs
 	emodag ui
 
-bench: $(READY) ## measure speed and memory; writes bench/results/
-	python bench/pipeline.py
+bench: $(READY) ## measure time and memory of the stages [CORPORA=PATH]; writes bench/results/
+	python bench/pipeline.py "$(CORPORA)"
 
 results: $(READY) ## score real corpora: make results CORPORA=PATH; writes metrics/results.json and the README's table
 	python bench/results.py "$(CORPORA)"

@@ -134,7 +134,7 @@ def emotion_named(word: str) -> str:
     if key in SYNONYMS:
         return SYNONYMS[key]
     accepted = [*EMOTIONS, *SYNONYMS]
-    raise DataError(f"unknown emotion {word!r}{did_you_mean(key, accepted)} Accepted: {', '.join(accepted)}")
+    raise DataError(f"unknown emotion {word!r}; accepted: {', '.join(accepted)}{did_you_mean(key, accepted)}")
 
 
 def apply_calm(emotion: str, policy: CalmPolicy) -> str | None:

@@ -163,7 +163,7 @@ def _open(params: Params, stage: str) -> tuple[MlflowClient, str, str]:
         else:
             tags = {
                 _KEY: key,
-                "mlflow.runName": name or f"{commit[:7]}-{params.model}",
+                "mlflow.runName": name or f"{params.model} on {'+'.join(params.with_role('train'))}, {params.train.protocol}",
                 "mlflow.source.name": "dvc",
                 "mlflow.source.git.commit": commit,
                 "dvc.exp_name": name or "",
