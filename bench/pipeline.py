@@ -13,9 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from _checkout import ROOT, Checkout, corpora_in
 from mlflow import MlflowClient
 
+from _checkout import ROOT, Checkout, corpora_in
 from emodag.files import write_json
 from emodag.parallel import processes
 
