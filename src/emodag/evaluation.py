@@ -1,0 +1,225 @@
+"""Scores of emotion recognition, from truths and predictions alone.
+
+Conventions: labels are integers, positions in the list of classes; a confusion matrix has the truth in rows and the
+prediction in columns; recall-based scores go over the classes that occur in the truth, so that a class missing from a
+test set neither helps nor harms. Nothing here returns NaN: what cannot be computed raises
+:class:`~emodag.errors.DataError`.
+
+The primary score is UAR, the unweighted average recall (Schuller et al., Interspeech 2009 Emotion Challenge).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from emodag.errors import DataError
+
+
+def confusion_matrix(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """How often each class was taken for each: int64 [classes, classes], truth in rows.
+
+    Args:
+        truth: int [clips].
+        predicted: int [clips].
+        classes: how many there are.
+
+    Raises:
+        DataError: there is no clip, the lengths differ or a label is no class.
+    """
+    truth, predicted = _labels(truth, "truth", classes), _labels(predicted, "prediction", classes)
+    if len(truth) != len(predicted):
+        raise DataError(f"{len(truth)} truths and {len(predicted)} predictions cannot be compared")
+    return np.bincount(truth * classes + predicted, minlength=classes**2).reshape(classes, classes)
+
+
+def recall(confusion: np.ndarray) -> np.ndarray:
+    """Correct clips of a class / clips of the class: float [classes]; 0 for a class that does not occur."""
+    return _ratio(np.diagonal(confusion), confusion.sum(axis=1))
+
+
+def precision(confusion: np.ndarray) -> np.ndarray:
+    """Correct clips of a class / clips taken for the class: float [classes]; 0 for a class never predicted."""
+    return _ratio(np.diagonal(confusion), confusion.sum(axis=0))
+
+
+def f1(confusion: np.ndarray) -> np.ndarray:
+    """2 * precision * recall / (precision + recall): float [classes]; 0 where a class is never right."""
+    return _ratio(2 * np.diagonal(confusion), confusion.sum(axis=0) + confusion.sum(axis=1))
+
+
+def unweighted_average_recall(confusion: np.ndarray) -> float:
+    """UAR: the mean of the recalls of the classes that occur in the truth; equals balanced accuracy."""
+    return float(recall(confusion)[_present(confusion)].mean())
+
+
+def weighted_accuracy(confusion: np.ndarray) -> float:
+    """WA: correct clips / all clips, so that frequent classes weigh more."""
+    _present(confusion)
+    return float(np.trace(confusion) / confusion.sum())
+
+
+def macro_f1(confusion: np.ndarray) -> float:
+    """The mean of the F1 scores of the classes that occur in the truth."""
+    return float(f1(confusion)[_present(confusion)].mean())
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Percentile bootstrap intervals of UAR and of each class's recall.
+
+    ``unit`` says what was drawn: speakers, or clips where there is one speaker only (such an interval tells nothing
+    about other speakers).
+    """
+
+    uar: tuple[float, float]
+    recall: np.ndarray  #: float [classes, 2]; NaN-free: both 0 for a class that does not occur
+    unit: Literal["speakers", "clips"]
+
+
+def bootstrap_intervals(
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    speakers: np.ndarray,
+    classes: int,
+    *,
+    confidence: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Intervals:
+    """Intervals from resampling speakers with replacement (Efron and Tibshirani 1993, percentile method).
+
+    Clips of one speaker are alike, so drawing clips would make the interval too narrow: whole speakers are drawn, with
+    all their clips. A class that no drawn speaker has is left out of that resample's mean.
+
+    Args:
+        truth: int [clips].
+        predicted: int [clips].
+        speakers: an identifier per clip, [clips].
+        classes: how many there are.
+        confidence: share of the resamples inside the interval.
+        resamples: how many are drawn.
+        seed: the same seed gives the same interval.
+
+    Raises:
+        DataError: as :func:`confusion_matrix`, or the speakers do not match the clips.
+    """
+    confusion_matrix(truth, predicted, classes)
+    if len(speakers) != len(truth):
+        raise DataError(f"{len(speakers)} speakers are given for {len(truth)} clips")
+    names, unit_of_clip = np.unique(np.asarray(speakers, dtype=str), return_inverse=True)
+    unit: Literal["speakers", "clips"] = "speakers"
+    if len(names) == 1:
+        unit, unit_of_clip = "clips", np.arange(len(truth))
+    units = unit_of_clip.max() + 1
+    support, hits = np.zeros((2, units, classes))
+    np.add.at(support, (unit_of_clip, truth), 1)
+    np.add.at(hits, (unit_of_clip, truth), truth == predicted)
+
+    drawn = np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), size=resamples).astype(float)
+    support, hits = drawn @ support, drawn @ hits
+    occurs = support > 0
+    recalls = _ratio(hits, support)
+    uars = recalls.sum(axis=1) / occurs.sum(axis=1)
+
+    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    of_class = np.zeros((classes, 2))
+    for number in np.flatnonzero(occurs.any(axis=0)):
+        of_class[number] = np.quantile(recalls[occurs[:, number], number], tails)
+    low, high = np.quantile(uars, tails)
+    return Intervals((float(low), float(high)), of_class, unit)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """All scores of one test set; arrays go over the classes."""
+
+    classes: tuple[str, ...]
+    confusion: np.ndarray
+    intervals: Intervals
+    clips: int
+    speakers: int
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """The classes that occur in the truth."""
+        return tuple(self.classes[number] for number in np.flatnonzero(_present(self.confusion)))
+
+    def summary(self) -> dict[str, float | int]:
+        """The headline: ``uar``, ``uar_low``, ``uar_high``, ``wa``, ``f1``, ``clips``, ``speakers``."""
+        low, high = self.intervals.uar
+        return {
+            "uar": unweighted_average_recall(self.confusion),
+            "uar_low": low,
+            "uar_high": high,
+            "wa": weighted_accuracy(self.confusion),
+            "f1": macro_f1(self.confusion),
+            "clips": self.clips,
+            "speakers": self.speakers,
+        }
+
+    def per_class(self) -> dict[str, dict[str, float | int]]:
+        """``precision``, ``recall`` with its interval, ``f1`` and ``support`` of each class in the truth."""
+        columns = {
+            "precision": precision(self.confusion),
+            "recall": recall(self.confusion),
+            "recall_low": self.intervals.recall[:, 0],
+            "recall_high": self.intervals.recall[:, 1],
+            "f1": f1(self.confusion),
+        }
+        support = self.confusion.sum(axis=1)
+        return {
+            emotion: {name: float(values[number]) for name, values in columns.items()}
+            | {"support": int(support[number])}
+            for number, emotion in enumerate(self.classes)
+            if support[number]
+        }
+
+
+def evaluate(
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    speakers: np.ndarray,
+    classes: tuple[str, ...],
+    *,
+    confidence: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Scores:
+    """Every score of one test set; see :func:`bootstrap_intervals` for the arguments.
+
+    Raises:
+        DataError: there is no clip, or the arrays do not fit each other.
+    """
+    return Scores(
+        classes=tuple(classes),
+        confusion=confusion_matrix(truth, predicted, len(classes)),
+        intervals=bootstrap_intervals(
+            truth, predicted, speakers, len(classes), confidence=confidence, resamples=resamples, seed=seed
+        ),
+        clips=len(truth),
+        speakers=len(np.unique(np.asarray(speakers, dtype=str))),
+    )
+
+
+def _labels(labels: np.ndarray, name: str, classes: int) -> np.ndarray:
+    labels = np.asarray(labels)
+    if labels.size == 0:
+        raise DataError(f"no {name}: the test set is empty, so there is nothing to score")
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= classes:
+        raise DataError(f"each {name} must be one integer from 0 to {classes - 1}; found {np.unique(labels)[:10]}")
+    return labels.astype(np.int64)
+
+
+def _present(confusion: np.ndarray) -> np.ndarray:
+    present = confusion.sum(axis=1) > 0
+    if not present.any():
+        raise DataError("the confusion matrix counts no clip, so there is nothing to score")
+    return present
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """Numerator / denominator, 0 where the denominator is."""
+    return np.divide(numerator, denominator, out=np.zeros(np.shape(numerator), float), where=denominator > 0)

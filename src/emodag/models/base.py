@@ -1,0 +1,94 @@
+"""What every model is: something that is fitted, gives probabilities, and can be shipped as ONNX."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import NamedTuple, Protocol, Self
+
+import numpy as np
+
+from emodag.errors import DataError
+
+#: The name of the ONNX graph's input and output.
+INPUT, OUTPUT = "functionals", "probabilities"
+
+_SMALLEST = np.finfo(np.float32).tiny
+
+
+class Clips(NamedTuple):
+    """Clips to learn from or to validate on."""
+
+    features: np.ndarray  #: float32 [clips, features]
+    labels: np.ndarray  #: int [clips], positions in the classes
+
+
+class Classifier(Protocol):
+    """A model of one family. It is made by :func:`emodag.models.create`, untrained."""
+
+    #: How many passes (epochs, boosting rounds) the fitted model rests on.
+    rounds: int
+
+    def fit(self, training: Clips, validation: Clips | None = None, rounds: int | None = None) -> Self:
+        """Learn from the training clips, each class weighing the same.
+
+        With ``validation``, training stops when its loss no longer falls and the best state is kept. Without, it goes
+        on for ``rounds``, or for as many as the settings allow.
+
+        Raises:
+            DataError: a class has no training clip.
+        """
+
+    def predict_proba(self, features: np.ndarray) -> np.ndarray:
+        """Probabilities, float32 [clips, classes], of float32 ``features`` [clips, features]."""
+
+    def export_onnx(self, path: Path) -> None:
+        """Write the fitted model: float32 ``functionals`` [clips, features] in, ``probabilities`` out.
+
+        The same model gives the same bytes.
+        """
+
+
+def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
+    """A weight per clip, float32 [clips], such that every class weighs the same and the mean weight is 1.
+
+    Classes that do not occur weigh nothing: n / (classes present * clips of the class), as scikit-learn's ``balanced``.
+    """
+    counts = np.bincount(labels, minlength=classes)
+    return (len(labels) / (np.count_nonzero(counts) * counts[labels])).astype(np.float32)
+
+
+def balanced_log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """The mean over the classes present of their clips' mean negative log-probability of the truth, in nats."""
+    losses = -np.log(np.maximum(probabilities[np.arange(len(labels)), labels].astype(np.float64), _SMALLEST))
+    return float(np.average(losses, weights=balanced_weights(labels, probabilities.shape[1])))
+
+
+def require_every_class(labels: np.ndarray, classes: int) -> None:
+    """Raise :class:`DataError` unless each of ``classes`` labels occurs."""
+    missing = np.flatnonzero(np.bincount(labels, minlength=classes) == 0)
+    if missing.size:
+        raise DataError(f"classes {', '.join(map(str, missing))} of {classes} have no training clip")
+
+
+def save_probabilities_only(model, path: Path) -> None:
+    """Write an ONNX classifier with its probabilities as the only output, and its parts in one fixed order."""
+    import onnx
+
+    probabilities = [output for output in model.graph.output if output.name == OUTPUT]
+    needed, nodes = {OUTPUT}, []
+    for node in reversed(model.graph.node):
+        if needed.intersection(node.output):
+            needed.update(node.input)
+            nodes.insert(0, node)
+    weights = [weight for weight in model.graph.initializer if weight.name in needed]
+    for field, kept in (("node", nodes), ("initializer", weights), ("output", probabilities)):
+        kept = copy.deepcopy(kept)
+        model.graph.ClearField(field)
+        getattr(model.graph, field).extend(kept)
+    # The converters collect the operator sets in a Python set, whose order changes from process to process.
+    operators = sorted((item.domain, item.version) for item in model.opset_import)
+    model.ClearField("opset_import")
+    model.opset_import.extend(onnx.helper.make_opsetid(*operator) for operator in operators)
+    onnx.checker.check_model(model)
+    Path(path).write_bytes(model.SerializeToString(deterministic=True))

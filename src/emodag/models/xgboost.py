@@ -1,0 +1,80 @@
+"""Gradient-boosted trees on functionals (Chen and Guestrin 2016, arXiv 1603.02754)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from emodag.models.base import INPUT, Clips, balanced_weights, require_every_class, save_probabilities_only
+from emodag.params import Xgboost as Settings
+
+
+class XGBoost:
+    """Histogram trees, cut back to the round with the best validation loss."""
+
+    def __init__(self, settings: Settings, *, classes: int, seed: int):
+        self.settings = settings
+        self.classes = classes
+        self.seed = seed
+        self.rounds = 0
+
+    def fit(self, training: Clips, validation: Clips | None = None, rounds: int | None = None) -> Self:
+        """See :meth:`emodag.models.base.Classifier.fit`; a round adds one tree for each class."""
+        from xgboost import XGBClassifier
+
+        require_every_class(training.labels, self.classes)
+        settings = self.settings.model_dump(exclude={"max_rounds", "patience"})
+        model = XGBClassifier(
+            **settings,
+            n_estimators=rounds or self.settings.max_rounds,
+            early_stopping_rounds=self.settings.patience if validation else None,
+            objective="binary:logistic" if self.classes == 2 else "multi:softprob",
+            eval_metric="logloss" if self.classes == 2 else "mlogloss",
+            tree_method="hist",
+            random_state=self.seed,
+            # The order in which threads add gradients would change the last digits.
+            nthread=1,
+        )
+        weighted = {"sample_weight": balanced_weights(training.labels, self.classes)}
+        if validation:
+            weighted["eval_set"] = [tuple(validation)]
+            weighted["sample_weight_eval_set"] = [balanced_weights(validation.labels, self.classes)]
+        model.fit(training.features, training.labels, **weighted, verbose=False)
+        self.rounds = model.best_iteration + 1 if validation else model.n_estimators
+
+        # Prediction and the ONNX converter treat the rounds after the best differently; without them, nothing differs.
+        booster = model.get_booster()[: self.rounds]
+        booster.set_attr(best_iteration=None, best_score=None)
+        self.model = XGBClassifier(nthread=1)
+        self.model.load_model(booster.save_raw("ubj"))
+        return self
+
+    def predict_proba(self, features: np.ndarray) -> np.ndarray:
+        """See :meth:`emodag.models.base.Classifier.predict_proba`."""
+        return self.model.predict_proba(features)
+
+    def export_onnx(self, path: Path) -> None:
+        """See :meth:`emodag.models.base.Classifier.export_onnx`."""
+        from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost
+        from skl2onnx import convert_sklearn, update_registered_converter
+        from skl2onnx.common.data_types import FloatTensorType
+        from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes
+        from xgboost import XGBClassifier
+
+        update_registered_converter(
+            XGBClassifier,
+            "XGBoostXGBClassifier",
+            calculate_linear_classifier_output_shapes,
+            convert_xgboost,
+            options={"nocl": [True, False], "zipmap": [True, False, "columns"]},
+        )
+        model = convert_sklearn(
+            self.model,
+            name="emodag",
+            initial_types=[(INPUT, FloatTensorType([None, self.model.n_features_in_]))],
+            options={id(self.model): {"zipmap": False}},
+            target_opset={"": 18, "ai.onnx.ml": 3},
+        )
+        save_probabilities_only(model, path)

@@ -1,0 +1,67 @@
+"""From probabilities to tables of predictions, and to the classes that a test corpus shares with a model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from emodag import schema
+from emodag.bundle import Bundle
+from emodag.datasets import Dataset
+from emodag.evaluation import confusion_matrix, unweighted_average_recall
+
+
+def prediction_table(
+    index: pd.DataFrame, fold: int, probabilities: np.ndarray, classes: tuple[str, ...]
+) -> pd.DataFrame:
+    """Predictions of the clips of an index, by :func:`emodag.schema.predictions`.
+
+    Args:
+        index: the clips, in the order of the probabilities.
+        fold: that predicted them; 0 for the shipped model.
+        probabilities: [clips, classes].
+        classes: in the order of the columns.
+    """
+    table = pd.DataFrame({"clip_id": index["clip_id"].to_numpy(), "fold": fold, "emotion": index["emotion"].to_numpy()})
+    # The last bit of a float32 softmax can exceed 1.
+    columns = np.clip(np.asarray(probabilities, dtype=np.float64), 0, 1)
+    return pd.concat([table, pd.DataFrame(columns, columns=list(classes))], axis=1)
+
+
+def predict(bundle: Bundle, data: Dataset) -> pd.DataFrame:
+    """The shipped model's predictions of a data set's clips, under fold 0.
+
+    Raises:
+        DataError: the features are not those that the model was trained on.
+    """
+    bundle.check_features(data.names, data.settings, data.source)
+    table = prediction_table(data.index, 0, bundle.predict_proba(data.functionals), bundle.classes)
+    return schema.validate(table, schema.predictions(bundle.classes), "the predictions")
+
+
+def restrict(table: pd.DataFrame, classes: tuple[str, ...], shared: tuple[str, ...]) -> pd.DataFrame:
+    """A table of predictions with the probabilities given that the truth is among the ``shared`` classes.
+
+    Clips whose probabilities of all shared classes are 0 get equal ones.
+    """
+    kept = table[list(shared)].to_numpy()
+    total = kept.sum(axis=1, keepdims=True)
+    kept = np.divide(kept, total, out=np.full_like(kept, 1 / len(shared)), where=total > 0)
+    others = table.drop(columns=list(classes))
+    return pd.concat([others, pd.DataFrame(kept, columns=list(shared), index=table.index)], axis=1)
+
+
+def decisions(table: pd.DataFrame, classes: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Truth and most probable class of each row of a table of predictions, int64 [clips] each, as positions."""
+    position = {emotion: number for number, emotion in enumerate(classes)}
+    return table["emotion"].map(position).to_numpy(np.int64), table[list(classes)].to_numpy().argmax(axis=1)
+
+
+def uar_by(table: pd.DataFrame, groups: pd.Series, classes: tuple[str, ...]) -> dict[Any, float]:
+    """UAR of each group of a table of predictions, groups sorted."""
+    return {
+        group: unweighted_average_recall(confusion_matrix(*decisions(rows, classes), len(classes)))
+        for group, rows in table.groupby(groups.to_numpy(), sort=True)
+    }

@@ -1,0 +1,197 @@
+"""What evaluate says about each corpus: scores, the text of titles, and the files that DVC and people read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from emodag import plots
+from emodag.bundle import Bundle
+from emodag.datasets import Dataset
+from emodag.errors import DataError
+from emodag.evaluation import Scores, evaluate
+from emodag.files import atomic_directory, write_json
+from emodag.labels import shared_classes
+from emodag.params import Evaluate
+from emodag.predict import decisions, predict, restrict
+from emodag.splits import is_leaky
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+CROSS_CORPUS = "cross_corpus"
+
+
+@dataclass(frozen=True)
+class Report:
+    """One corpus's scores and how they came about."""
+
+    corpus: str
+    protocol: str
+    leaky: bool
+    scores: Scores
+    truth: np.ndarray  #: int [clips], positions in ``scores.classes``
+    predicted: np.ndarray  #: int [clips]
+    dropped: dict[str, int]  #: emotions that the model does not know -> their clips, which were not scored
+    model: str
+    calm: str
+
+    def summary(self) -> dict[str, Any]:
+        """The corpus's entry in ``metrics/evaluate.json``."""
+        return self.scores.summary() | {
+            "protocol": self.protocol,
+            "leaky": self.leaky,
+            "interval": self.scores.intervals.unit,
+            "classes": len(self.scores.present),
+            "dropped": sum(self.dropped.values()),
+        }
+
+    def details(self) -> dict[str, Any]:
+        """The corpus's entry in ``metrics/report.json``."""
+        return {
+            "model": self.model,
+            "calm": self.calm,
+            "classes": self.scores.per_class(),
+            "dropped": self.dropped,
+            "confusion": {"labels": list(self.scores.classes), "counts": self.scores.confusion.tolist()},
+        }
+
+    def __str__(self) -> str:
+        """For the log: the title, the policies, and each emotion's recall."""
+        recalls = ", ".join(f"{emotion} {row['recall']:.0%}" for emotion, row in self.scores.per_class().items())
+        mark = "LEAKY: " if self.leaky else ""
+        return "\n    ".join([mark + self.title, *self.note.split("\n"), f"recall: {recalls}"])
+
+    @property
+    def title(self) -> str:
+        """The corpus and its score with interval."""
+        low, high = self.scores.intervals.uar
+        return f"{self.corpus}: UAR {self.summary()['uar']:.1%} [{low:.1%}, {high:.1%}]".replace("%, ", ", ")
+
+    @property
+    def note(self) -> str:
+        """Under which protocol and policies, on how much."""
+        first = [
+            self.model,
+            f"protocol {self.protocol}",
+            f"{self.scores.clips} clips",
+            f"{self.scores.speakers} speakers",
+        ]
+        second = [f"{len(self.scores.present)} classes", f"calm: {self.calm}"]
+        if self.protocol == CROSS_CORPUS:
+            second[0] += " shared with the training corpora"
+            if self.dropped:
+                second.append("not scored: " + ", ".join(f"{count} {name}" for name, count in self.dropped.items()))
+        second.append("speakers on both sides" if self.leaky else "no leak found")
+        if self.scores.intervals.unit == "clips":
+            second.append("interval over clips: one speaker only")
+        return f"{' · '.join(first)}\n{' · '.join(second)}"
+
+    def figures(self) -> dict[str, Figure]:
+        """File name -> picture."""
+        scores = self.scores
+        titles = {"title": self.title, "note": self.note, "leaky": self.leaky}
+        per_class = scores.per_class()
+        return {
+            f"confusion_{self.corpus}.png": plots.confusion_figure(scores.confusion, scores.classes, **titles),
+            f"recall_{self.corpus}.png": plots.recall_figure(
+                np.array([row["recall"] for row in per_class.values()]),
+                np.array([(row["recall_low"], row["recall_high"]) for row in per_class.values()]),
+                list(per_class),
+                chance=1 / len(scores.classes),
+                uar=self.summary()["uar"],
+                **titles,
+            ),
+        }
+
+
+def in_corpus(
+    predictions: pd.DataFrame, data: Dataset, corpus: str, bundle: Bundle, settings: Evaluate, seed: int
+) -> Report:
+    """Scores of one train corpus from its out-of-fold predictions, over all classes of the model.
+
+    Raises:
+        DataError: no clip of the corpus was predicted.
+    """
+    protocol = bundle.protocol
+    rows = predictions.merge(data.index[["clip_id", "corpus", "speaker"]], on="clip_id")
+    rows = rows[rows["corpus"] == corpus]
+    if rows.empty:
+        raise DataError(f"{corpus}: none of its clips is tested by {protocol}, so there is nothing to score")
+    return _report(corpus, protocol, rows, bundle.classes, {}, bundle, settings, seed)
+
+
+def cross_corpus(data: Dataset, corpus: str, bundle: Bundle, settings: Evaluate, seed: int) -> Report:
+    """Scores of the shipped model on a test corpus, over the classes that both know.
+
+    Probabilities are those given that the truth is one of the shared classes. Clips of other classes are not scored
+    but counted.
+
+    Raises:
+        DataError: the corpus has no recording, shares no class with the model or has other features.
+    """
+    data = data.originals()
+    if not len(data.index):
+        raise DataError(f"{corpus}: the test corpus holds no clip, so there is nothing to score")
+    shared = shared_classes(bundle.classes, data.classes)
+    known = data.index["emotion"].isin(shared)
+    counts = data.index.loc[~known, "emotion"].value_counts()
+    dropped = {emotion: int(counts[emotion]) for emotion in data.classes if emotion in counts}
+    data = data.where(known)
+    rows = restrict(predict(bundle, data), bundle.classes, shared)
+    rows = rows.merge(data.index[["clip_id", "speaker"]], on="clip_id")
+    return _report(corpus, CROSS_CORPUS, rows, shared, dropped, bundle, settings, seed)
+
+
+def write_metrics(reports: list[Report], folder: Path) -> None:
+    """Write ``evaluate.json``, ``report.json`` and, for ``dvc plots``, ``plots/*.csv``, which it replaces."""
+    with atomic_directory(folder / "plots") as out:
+        for report in reports:
+            names = np.array(report.scores.classes)
+            actual = pd.DataFrame({"actual": names[report.truth], "predicted": names[report.predicted]})
+            actual.to_csv(out / f"confusion_{report.corpus}.csv", index=False)
+        rows = [
+            {"corpus": report.corpus, "protocol": report.protocol, "leaky": report.leaky, "emotion": emotion} | row
+            for report in reports
+            for emotion, row in report.scores.per_class().items()
+        ]
+        pd.DataFrame(rows).to_csv(out / "recall.csv", index=False)
+    write_json(folder / "report.json", {report.corpus: report.details() for report in reports})
+    write_json(folder / "evaluate.json", {report.corpus: report.summary() for report in reports})
+
+
+def _report(
+    corpus: str,
+    protocol: str,
+    rows: pd.DataFrame,
+    classes: tuple[str, ...],
+    dropped: dict[str, int],
+    bundle: Bundle,
+    settings: Evaluate,
+    seed: int,
+) -> Report:
+    truth, predicted = decisions(rows, classes)
+    scores = evaluate(
+        truth,
+        predicted,
+        rows["speaker"].to_numpy(),
+        classes,
+        confidence=settings.confidence,
+        resamples=settings.resamples,
+        seed=seed,
+    )
+    return Report(
+        corpus=corpus,
+        protocol=protocol,
+        leaky=is_leaky(corpus, protocol),
+        scores=scores,
+        truth=truth,
+        predicted=predicted,
+        dropped=dropped,
+        model=bundle.model,
+        calm=bundle.calm,
+    )

@@ -1,0 +1,105 @@
+"""Cross-validation and the final fit. Whatever is fitted is fitted inside the training part of a fold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from emodag import schema
+from emodag.datasets import Dataset
+from emodag.errors import DataError
+from emodag.models import Classifier, Clips, create
+from emodag.parallel import parallel_map
+from emodag.params import Params
+from emodag.predict import prediction_table
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """What the folds gave: predictions of clips by models that never saw them, and how long each was trained."""
+
+    predictions: pd.DataFrame  #: by :func:`emodag.schema.predictions`, sorted by clip
+    rounds: dict[int, int]  #: fold -> epochs or boosting rounds of its model
+
+    @property
+    def median_rounds(self) -> int:
+        """What the final model, which has no validation clips, is trained for."""
+        return max(1, round(float(np.median(list(self.rounds.values())))))
+
+
+class _Parts(NamedTuple):
+    """One fold as rows of the data set, int [clips] each."""
+
+    number: int
+    training: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+
+def cross_validate(data: Dataset, folds: pd.DataFrame, params: Params) -> CrossValidation:
+    """Train on each fold's training part and predict its test part, folds in parallel.
+
+    Args:
+        data: clips with their features, augmented copies included.
+        folds: by :data:`emodag.schema.FOLDS`, as :func:`emodag.splits.split` makes them.
+        params: ``model`` and its section, ``seed`` and ``compute``.
+
+    Raises:
+        DataError: there are no folds, a fold tests nothing, or it lacks training clips of some class.
+    """
+    parts = list(_parts(data, folds))
+    if not parts:
+        raise DataError("there is no fold, so nothing can be cross-validated")
+    work = partial(fit_fold, functionals=data.functionals, labels=data.labels, classes=data.classes, params=params)
+    results = parallel_map(work, parts, jobs=params.compute.jobs, description="train", batch=1)
+    tables, rounds = [], {}
+    for fold, (probabilities, its_rounds) in zip(parts, results, strict=True):
+        tables.append(prediction_table(data.index.iloc[fold.test], fold.number, probabilities, data.classes))
+        rounds[fold.number] = its_rounds
+    table = pd.concat(tables).sort_values("clip_id")
+    return CrossValidation(schema.validate(table, schema.predictions(data.classes), "the predictions"), rounds)
+
+
+def fit_fold(
+    fold: _Parts, *, functionals: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], params: Params
+) -> tuple[np.ndarray, int]:
+    """Probabilities of one fold's test clips, float32 [clips, classes], and the rounds that its model rests on."""
+    model = fit_training_part(fold, functionals=functionals, labels=labels, classes=classes, params=params)
+    return model.predict_proba(np.asarray(functionals[fold.test])), model.rounds
+
+
+def fit_training_part(
+    fold: _Parts, *, functionals: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], params: Params
+) -> Classifier:
+    """A model fitted on one fold's training part, and stopped by its validation part where it has one."""
+    missing = sorted(set(range(len(classes))) - set(labels[fold.training]))
+    if missing:
+        raise DataError(
+            f"fold {fold.number} has no training clip of {', '.join(classes[number] for number in missing)}; use fewer "
+            "train.folds or another train.protocol, or drop the class"
+        )
+    training = Clips(np.asarray(functionals[fold.training]), labels[fold.training])
+    validation = Clips(np.asarray(functionals[fold.validation]), labels[fold.validation])
+    model = create(params, classes=len(classes), seed=params.seed)
+    return model.fit(training, validation if len(validation.labels) else None)
+
+
+def fit_final(data: Dataset, params: Params, rounds: int) -> Classifier:
+    """The model that ships: trained on every clip and copy, for the number of rounds that the folds found good."""
+    model = create(params, classes=len(data.classes), seed=params.seed)
+    return model.fit(Clips(np.asarray(data.functionals), data.labels), rounds=rounds)
+
+
+def _parts(data: Dataset, folds: pd.DataFrame) -> Iterator[_Parts]:
+    row_of = pd.Series(np.arange(len(data.index)), index=data.index["clip_id"])
+    for number, fold in folds.groupby("fold", sort=True):
+        rows = {part: np.sort(row_of.loc[clips].to_numpy()) for part, clips in fold.groupby("part")["clip_id"]}
+        none = np.empty(0, int)
+        if "test" not in rows:
+            raise DataError(f"fold {number} tests no clip")
+        yield _Parts(int(number), rows.get("train", none), rows.get("validation", none), rows["test"])
