@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+
+from emodag.errors import DataError
+from emodag.labels import emotion_of
 
 #: What libsndfile or PyAV decodes, by suffix.
 AUDIO_SUFFIXES = frozenset(
@@ -46,13 +51,17 @@ class Clip:
     note: str | None = None
 
 
+#: What a corpus's ``missing`` reports: path, reason, detail, as a row of ``rejected.csv``.
+Rejection = tuple[str, str, str]
+
+
 @dataclass(frozen=True)
 class Corpus:
     """A corpus: facts that do not depend on a copy of it, and how its files are read.
 
     ``parse`` takes a path relative to the corpus's folder and raises :class:`NotAClip` for a file that is none of its
     clips. ``open`` is set where parsing needs to look into the folder first (tables, layouts): it takes the folder and
-    returns the parser.
+    returns the parser. ``find_missing`` lists the recordings that a table of the corpus names and the folder lacks.
     """
 
     name: str
@@ -67,10 +76,45 @@ class Corpus:
     instructions: str | None = None
     parse: Callable[[PurePosixPath], Clip] | None = field(default=None, repr=False)
     open: Callable[[Path], Callable[[PurePosixPath], Clip]] | None = field(default=None, repr=False)
+    find_missing: Callable[[Path], list[Rejection]] | None = field(default=None, repr=False)
 
     def parser(self, folder: Path) -> Callable[[PurePosixPath], Clip]:
-        """The parser for a copy of the corpus that lies in ``folder``."""
-        return self.open(folder) if self.open else self.parse
+        """The parser for a copy of the corpus that lies in ``folder``.
+
+        Raises:
+            CorpusError: a table of the corpus contradicts itself or points outside the folder.
+        """
+        parse = self.open(folder) if self.open else self.parse
+
+        def parse_audio(path: PurePosixPath) -> Clip:
+            if path.suffix.lower() not in AUDIO_SUFFIXES:
+                raise NotAClip("not_audio", f"{path}: {path.suffix or 'a name without suffix'} is no audio format")
+            return parse(path)
+
+        return parse_audio
+
+    def missing(self, folder: Path) -> list[Rejection]:
+        """Recordings that a table in ``folder`` names but the folder lacks, as (path, reason, detail)."""
+        return self.find_missing(folder) if self.find_missing else []
+
+
+def all_files(folder: Path) -> Iterator[PurePosixPath]:
+    """Every file below ``folder`` but hidden ones and DVC's, relative to it, in one fixed order.
+
+    Links to folders are followed, each folder once, so that a corpus gathered by links loses nothing.
+    """
+    found = []
+    entered = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in entered:
+            folders.clear()
+            continue
+        entered.add(real)
+        folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
+        relative = PurePosixPath(Path(place).relative_to(folder).as_posix())
+        found += [relative / name for name in names if not name.startswith(".") and not name.endswith(".dvc")]
+    yield from sorted(found)
 
 
 def files_in(folder: Path) -> Iterator[PurePosixPath]:
@@ -78,12 +122,28 @@ def files_in(folder: Path) -> Iterator[PurePosixPath]:
 
     Hidden files, DVC's own files and what accompanies audio in the official downloads (tables, notes) are passed over.
     """
-    found = []
-    for path in folder.rglob("*"):
-        relative = PurePosixPath(path.relative_to(folder).as_posix())
-        if any(part.startswith((".", "__MACOSX")) for part in relative.parts):
-            continue
-        if path.suffix.lower() in SIDE_SUFFIXES or path.suffix == ".dvc" or not path.is_file():
-            continue
-        found.append(relative)
-    yield from sorted(found)
+    return (path for path in all_files(folder) if path.suffix.lower() not in SIDE_SUFFIXES)
+
+
+def matched(pattern: re.Pattern[str], path: PurePosixPath, example: str) -> re.Match[str]:
+    """The match of the whole stem of ``path``.
+
+    Raises:
+        NotAClip: the name is of another form than ``example``.
+    """
+    match = pattern.fullmatch(path.stem)
+    if match is None:
+        raise NotAClip("unknown_name", f"{path}: expected a name like {example}")
+    return match
+
+
+def emotion_from(corpus: str, native_label: str, path: PurePosixPath) -> str:
+    """The emotion that a corpus means by a label in a file's name.
+
+    Raises:
+        NotAClip: the corpus has no such label.
+    """
+    try:
+        return emotion_of(corpus, native_label)
+    except DataError as error:
+        raise NotAClip("unknown_emotion", f"{path}: {error}") from None

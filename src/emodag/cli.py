@@ -1,0 +1,169 @@
+"""The command line: ``emodag corpora ...``, ``emodag check``, ``emodag ui``.
+
+Each command imports what it needs when it runs, so that ``emodag --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from emodag.errors import CorpusError, EmodagError
+
+app = typer.Typer(
+    help="Speech emotion recognition that can be trusted and reproduced. The pipeline itself runs by `dvc repro`.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+corpora = typer.Typer(help="The corpora: what is known, what is here, what is used.", no_args_is_help=True)
+app.add_typer(corpora, name="corpora")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="a published corpus, or your own name for a folder")]
+
+
+@corpora.command("list")
+def list_corpora() -> None:
+    """Show every corpus: its role in params.yaml, the files here, what to expect and where to get it."""
+    from emodag.corpora import get
+    from emodag.corpora.management import presences
+
+    rows = []
+    for presence in presences():
+        corpus = get(presence.name)
+        here = "-" if presence.files is None else str(presence.files)
+        rows.append(
+            {
+                "name": presence.name,
+                "role": presence.role or "-",
+                "here": "absent" if presence.is_tracked and presence.files is None else here,
+                "clips": str(corpus.clips or "-"),
+                "speakers": str(corpus.speakers or "-"),
+                "languages": " ".join(corpus.languages),
+                "emotions": " ".join(corpus.emotions),
+                "licence, where to get it": [corpus.licence, corpus.source],
+            }
+        )
+    _print_table(rows)
+    print("Any other name stands for a folder of your own: <emotion>/<file>, <emotion>/<speaker>/<file>,")
+    print("<speaker>/<emotion>/<file>, or a CSV file with the columns path, emotion and speaker.")
+    if any(row["here"] == "absent" for row in rows):
+        print("absent: DVC tracks it, but its files are not here; `dvc checkout` or `dvc pull` fetches them.")
+
+
+def _print_table(rows: list[dict[str, str | list[str]]]) -> None:
+    """A table that wraps to the terminal; elsewhere one line for each row, columns apart by two spaces."""
+    from rich.box import HORIZONTALS
+    from rich.console import Console
+    from rich.table import Table
+
+    is_terminal = sys.stdout.isatty()
+    table = Table(box=HORIZONTALS if is_terminal else None, show_lines=True, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in rows[0]:
+        table.add_column(column, no_wrap=column != "emotions" and not column.startswith("licence"), overflow="fold")
+    for row in rows:
+        between = "\n" if is_terminal else "; "
+        table.add_row(*(cell if isinstance(cell, str) else between.join(cell) for cell in row.values()))
+    Console(width=None if is_terminal else 1000, highlight=False).print(table)
+
+
+@corpora.command("check")
+def check_corpus(
+    name: Name,
+    path: Annotated[Path | None, typer.Argument(help="its folder; data/raw/NAME if left out")] = None,
+    decode: Annotated[bool, typer.Option("--decode", help="decode all audio, not only the headers")] = False,
+) -> None:
+    """Read every file of a folder as a clip of a corpus and report what is usable and what is not."""
+    from emodag import layout
+    from emodag.corpora import REGISTRY, get
+    from emodag.corpora.inspection import inspect, likely_corpora
+    from emodag.errors import did_you_mean
+
+    if path is None and not layout.raw(name).is_dir():
+        raise CorpusError(
+            f"{layout.raw(name)}: no such folder{did_you_mean(name, REGISTRY) or '.'} Name the folder to check"
+        )
+    folder = path or layout.raw(name)
+    report = inspect(get(name), folder, decode=decode)
+    print(report)
+    if not report.is_usable:
+        likely = [other for other in likely_corpora(folder) if other != name]
+        hint = f"; the names look like those of {likely[0]}" if likely else ""
+        raise CorpusError(f"{folder}: none of its files is a clip of {name}{hint}")
+
+
+@corpora.command("add")
+def add_corpus(
+    name: Name,
+    path: Annotated[Path | None, typer.Argument(help="its folder; may be left out if it is in data/raw")] = None,
+    role: Annotated[Literal["train", "test"] | None, typer.Option(help="what it is used for in params.yaml")] = None,
+) -> None:
+    """Check a folder, copy it to data/raw/NAME under DVC's tracking and, with --role, put it into params.yaml."""
+    from emodag.corpora import management
+
+    report = management.add(name, path, role)
+    if report:
+        print(report)
+        print(f"added as {management.tracking_file(name)}, staged in git; commit it with the next change")
+    elif path:
+        print(f"{name} is there already, with the same files")
+    if role:
+        print(f"params.yaml: corpora: {name}: {role}")
+    else:
+        print(
+            f"To use it, `emodag corpora add {name} --role train` (or test) edits params.yaml;\n"
+            f"`dvc exp run -S +corpora.{name}=test` tries it for one experiment."
+        )
+
+
+@corpora.command("remove")
+def remove_corpus(name: Name) -> None:
+    """Take a corpus out of params.yaml and DVC's tracking; delete its files here and what was made of them."""
+    from emodag.corpora import management
+
+    deleted = management.remove(name)
+    for folder in deleted:
+        print(f"deleted {folder}")
+    print(f"{name} is removed" + ("; `dvc gc --workspace` frees its space in DVC's cache" if deleted else ""))
+
+
+@app.command()
+def check() -> None:
+    """Validate params.yaml, and that the corpora which it names are here."""
+    from emodag import params
+    from emodag.corpora.management import require_present
+
+    valid = params.load()
+    require_present()
+    print(
+        f"params.yaml: OK (model {valid.model}; train on {', '.join(valid.with_role('train'))}; "
+        f"test on {', '.join(valid.with_role('test')) or 'none'})"
+    )
+
+
+@app.command()
+def ui(
+    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="port to listen on")] = 5000,
+) -> None:
+    """Open MLflow on the runs of this checkout."""
+    import os
+
+    from emodag.tracking import store_uri
+
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store_uri()]
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.execv(sys.executable, [*command, "--host", host, "--port", str(port)])
+
+
+def main() -> None:
+    """Run the command line; an error that the user can mend is one line on stderr and exit status 1."""
+    try:
+        app()
+    except EmodagError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
