@@ -62,7 +62,7 @@ def _print_table(rows: list[dict[str, str | list[str]]]) -> None:
     from rich.table import Table
 
     is_terminal = sys.stdout.isatty()
-    table = Table(box=HORIZONTALS if is_terminal else None, show_lines=True, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(box=HORIZONTALS if is_terminal else None, show_lines=True, pad_edge=False, padding=(0, 1, 0, 0))
     for column in rows[0]:
         table.add_column(column, no_wrap=column != "emotions" and not column.startswith("licence"), overflow="fold")
     for row in rows:
@@ -84,6 +84,7 @@ def check_corpus(
     from emodag.errors import did_you_mean
 
     if path is None and not layout.raw(name).is_dir():
+        hint = ("" if name in REGISTRY else did_you_mean(name, REGISTRY)) or "."
         raise CorpusError(
             f"{layout.raw(name)}: no such folder{did_you_mean(name, REGISTRY) or '.'} Name the folder to check"
         )

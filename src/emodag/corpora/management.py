@@ -69,7 +69,7 @@ def require_present() -> None:
     for name in params.load().corpora:
         if name not in DEMOS and not layout.raw(name).is_dir() and not tracking_file(name).is_file():
             raise CorpusError(
-                f"{layout.PARAMS}: corpora: {name} is not in {layout.RAW}{did_you_mean(name, REGISTRY) or '.'} "
+                f"{layout.PARAMS}: corpora: {name} is not in {layout.RAW}{_near(name) or '.'} "
                 f"Bring it in with `emodag corpora add {name} PATH`"
             )
 
@@ -95,8 +95,7 @@ def add(name: str, source: Path | None = None, role: Role | None = None) -> Repo
             roles.set_role(name, role)
         return report
     elif not tracking_file(name).is_file():
-        hint = did_you_mean(name, REGISTRY) or "."
-        raise CorpusError(f"{name} is not in {layout.RAW}{hint} Name the folder to bring in")
+        raise CorpusError(f"{name} is not in {layout.RAW}{_near(name) or '.'} Name the folder to bring in")
     if role:
         roles.set_role(name, role)
     return None
@@ -170,6 +169,11 @@ def remove(name: str) -> list[Path]:
     return deleted
 
 
+def _near(name: str) -> str:
+    """A hint at the published corpus that an unknown name may mean."""
+    return "" if name in REGISTRY else did_you_mean(name, REGISTRY)
+
+
 def _products(name: str) -> list[Path]:
     """What the stages made of a corpus."""
     places = [layout.organized(name), layout.turns(name), layout.augmented(name), *layout.FEATURES.glob(f"*/{name}")]
@@ -217,11 +221,10 @@ def _why_unusable(name: str, source: Path, report: Report) -> str:
     reasons = ", ".join(f"{reason}: {len(details)}" for reason, details in sorted(report.rejected.items()))
     first = next(iter(report.rejected.values()))[0]
     likely = next(iter(likely_corpora(source)), None)
-    hint = ""
     if likely and likely != name:
         hint = f"; these look like the files of {likely}: emodag corpora add {likely} {source}"
-    elif name not in REGISTRY:
-        hint = did_you_mean(name, REGISTRY)
+    else:
+        hint = _near(name)
     return f"{source}: none of {report.files} files is a clip of {name} ({reasons}){hint}\nthe first: {first}"
 
 
