@@ -20,7 +20,7 @@ COLOURS: Mapping[str, str] = MappingProxyType(
     dict(
         zip(
             EMOTIONS,
-            ("#8a8f98", "#4fb3a5", "#e9b824", "#3f78b5", "#c93a3a", "#7d5ba6", "#6a9a3b", "#ef8636", "#8a6a4f"),
+            ("#8a8f98", "#4fb3a5", "#d9a300", "#3f78b5", "#c93a3a", "#7d5ba6", "#6a9a3b", "#ef8636", "#8a6a4f"),
             strict=True,
         )
     )
@@ -28,10 +28,12 @@ COLOURS: Mapping[str, str] = MappingProxyType(
 
 INK, FAINT, ALARM = "#22262e", "#6b7280", "#b3261e"
 _DPI = 160
+_HEADER, _MARGIN = 1.25, 0.2  # inches
+_NOTE_CHARACTERS_PER_INCH = 15
 
 
 def confusion_figure(
-    confusion: np.ndarray, classes: Sequence[str], *, title: str, note: str, leaky: bool = False
+    confusion: np.ndarray, classes: Sequence[str], *, title: str, notes: Sequence[str], leaky: bool = False
 ) -> Figure:
     """A confusion matrix, each row as shares of the clips of that emotion, with the counts.
 
@@ -39,7 +41,7 @@ def confusion_figure(
         confusion: int [classes, classes], truth in rows. Rows without clips and columns never predicted are left out.
         classes: the emotions.
         title: what was scored and the score.
-        note: how: protocol, clips, speakers, policies.
+        notes: how: protocol, clips, speakers, policies.
         leaky: the title says so, in another colour.
     """
     rows = np.flatnonzero(confusion.sum(axis=1))
@@ -48,8 +50,7 @@ def confusion_figure(
     support = counts.sum(axis=1)
     shares = counts / support[:, None]
 
-    figure = _figure(2.6 + 0.82 * len(columns), 2.5 + 0.66 * len(rows))
-    axes = figure.subplots()
+    figure, axes = _figure(max(0.86 * len(columns), 4.2), 0.66 * len(rows), left=1.75)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for row in range(len(rows)):
         for column in range(len(columns)):
@@ -74,7 +75,7 @@ def confusion_figure(
     axes.spines[:].set_visible(False)
     axes.set_xlabel("predicted", color=FAINT)
     axes.set_ylabel("spoken (clips)", color=FAINT)
-    _titles(figure, title, note, leaky)
+    _titles(figure, title, notes, leaky)
     return figure
 
 
@@ -86,7 +87,7 @@ def recall_figure(
     chance: float,
     uar: float,
     title: str,
-    note: str,
+    notes: Sequence[str],
     leaky: bool = False,
 ) -> Figure:
     """The recall of each emotion with its interval, beside their mean and chance.
@@ -98,17 +99,17 @@ def recall_figure(
         chance: the recall of guessing.
         uar: the mean of the recalls.
         title: what was scored and the score.
-        note: how: protocol, clips, speakers, policies.
+        notes: how: protocol, clips, speakers, policies.
         leaky: the title says so, in another colour.
     """
-    figure = _figure(7.6, 2.1 + 0.46 * len(classes))
-    axes = figure.subplots()
+    figure, axes = _figure(6.4, 0.5 * len(classes), left=1.2)
     places = np.arange(len(classes))
+    backing = {"facecolor": "white", "edgecolor": "none", "pad": 1}
     axes.barh(places, recalls, height=0.62, color=[COLOURS[emotion] for emotion in classes], zorder=2)
     for place, value, (low, high) in zip(places, recalls, intervals, strict=True):
         axes.plot([low, high], [place, place], color=INK, linewidth=1.3, solid_capstyle="butt", zorder=3)
         axes.plot([low, high], [place, place], "|", color=INK, markersize=7, zorder=3)
-        axes.text(max(high, value) + 0.015, place, f"{value:.0%}", va="center", color=INK, fontsize=10)
+        axes.text(max(high, value) + 0.015, place, f"{value:.0%}", va="center", color=INK, fontsize=10, bbox=backing)
     axes.axvline(uar, color=INK, linewidth=1.2, linestyle=(0, (5, 3)), zorder=1)
     axes.axvline(chance, color=FAINT, linewidth=1.2, linestyle=":", zorder=1)
     for value, name in ((uar, f"UAR {uar:.0%}"), (chance, f"chance {chance:.0%}")):
@@ -126,7 +127,7 @@ def recall_figure(
     axes.tick_params(length=0)
     axes.tick_params(axis="x", colors=FAINT)
     _bare(axes)
-    _titles(figure, title, note, leaky)
+    _titles(figure, title, notes, leaky)
     return figure
 
 
@@ -135,22 +136,33 @@ def save(figure: Figure, path: str | Path) -> None:
     figure.savefig(path, format="png", dpi=_DPI, facecolor="white", metadata={"Software": None})
 
 
-def _figure(width: float, height: float) -> Figure:
+def _figure(width: float, height: float, *, left: float) -> tuple[Figure, Axes]:
+    """A figure with axes of ``width`` x ``height`` inches, a header above and ``left`` inches for labels."""
     # Not pyplot: it keeps every figure alive and looks for a display.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    right, bottom = 0.35, 0.65
+    whole = left + width + right, _HEADER + height + bottom
+    figure = Figure(figsize=whole)
     FigureCanvasAgg(figure)
-    return figure
+    return figure, figure.add_axes((left / whole[0], bottom / whole[1], width / whole[0], height / whole[1]))
 
 
-def _titles(figure: Figure, title: str, note: str, leaky: bool) -> None:
+def _titles(figure: Figure, title: str, notes: Sequence[str], leaky: bool) -> None:
+    """The title, and the notes in as many lines as the figure's width asks for."""
+    width, height = figure.get_size_inches()
+    lines = [""]
+    for note in notes:
+        longer = f"{lines[-1]} · {note}" if lines[-1] else note
+        if len(longer) <= _NOTE_CHARACTERS_PER_INCH * (width - 2 * _MARGIN):
+            lines[-1] = longer
+        else:
+            lines.append(note)
+    text = {"x": _MARGIN / width, "ha": "left", "va": "top"}
     title = f"LEAKY: {title}" if leaky else title
-    axes = figure.axes[0]
-    figure.get_layout_engine().set(h_pad=0.08, w_pad=0.1)
-    axes.set_title(note, loc="left", color=FAINT, fontsize=8.5, linespacing=1.4, pad=10)
-    figure.suptitle(title, x=0.02, ha="left", color=ALARM if leaky else INK, fontsize=13, fontweight="bold")
+    figure.text(y=1 - 0.18 / height, s=title, color=ALARM if leaky else INK, fontsize=12, fontweight="bold", **text)
+    figure.text(y=1 - 0.46 / height, s="\n".join(lines), color=FAINT, fontsize=8, linespacing=1.45, **text)
 
 
 def _bare(axes: Axes) -> None:

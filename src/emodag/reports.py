@@ -39,6 +39,7 @@ class Report:
     dropped: dict[str, int]  #: emotions that the model does not know -> their clips, which were not scored
     model: str
     calm: str
+    confidence: float
 
     def summary(self) -> dict[str, Any]:
         """The corpus's entry in ``metrics/evaluate.json``."""
@@ -64,37 +65,33 @@ class Report:
         """For the log: the title, the policies, and each emotion's recall."""
         recalls = ", ".join(f"{emotion} {row['recall']:.0%}" for emotion, row in self.scores.per_class().items())
         mark = "LEAKY: " if self.leaky else ""
-        return "\n    ".join([mark + self.title, *self.note.split("\n"), f"recall: {recalls}"])
+        return "\n    ".join([mark + self.title, " · ".join(self.notes), f"recall: {recalls}"])
 
     @property
     def title(self) -> str:
-        """The corpus and its score with interval."""
+        """The corpus, the protocol and the score with its interval."""
         low, high = self.scores.intervals.uar
-        return f"{self.corpus}: UAR {self.summary()['uar']:.1%} [{low:.1%}, {high:.1%}]".replace("%, ", ", ")
+        uar = self.summary()["uar"]
+        return f"{self.corpus}, {self.protocol}: UAR {uar:.1%} [{100 * low:.1f}, {100 * high:.1f}]"
 
     @property
-    def note(self) -> str:
-        """Under which protocol and policies, on how much."""
-        first = [
-            self.model,
-            f"protocol {self.protocol}",
-            f"{self.scores.clips} clips",
-            f"{self.scores.speakers} speakers",
-        ]
-        second = [f"{len(self.scores.present)} classes", f"calm: {self.calm}"]
+    def notes(self) -> list[str]:
+        """Under which policies, on how much, and what the guard found."""
+        notes = [self.model, f"{self.scores.clips} clips", f"{self.scores.speakers} speakers"]
+        notes.append(f"{len(self.scores.present)} classes")
         if self.protocol == CROSS_CORPUS:
-            second[0] += " shared with the training corpora"
-            if self.dropped:
-                second.append("not scored: " + ", ".join(f"{count} {name}" for name, count in self.dropped.items()))
-        second.append("speakers on both sides" if self.leaky else "no leak found")
-        if self.scores.intervals.unit == "clips":
-            second.append("interval over clips: one speaker only")
-        return f"{' · '.join(first)}\n{' · '.join(second)}"
+            notes[-1] += " shared with the training corpora"
+            notes += [f"not scored: {count} {emotion}" for emotion, count in self.dropped.items()]
+        notes.append(f"calm: {self.calm}")
+        unit = self.scores.intervals.unit
+        notes.append(f"{self.confidence:.0%} interval over {unit}" + (": one speaker only" if unit == "clips" else ""))
+        notes.append("speakers on both sides of each fold" if self.leaky else "no leak found")
+        return notes
 
     def figures(self) -> dict[str, Figure]:
         """File name -> picture."""
         scores = self.scores
-        titles = {"title": self.title, "note": self.note, "leaky": self.leaky}
+        titles = {"title": self.title, "notes": self.notes, "leaky": self.leaky}
         per_class = scores.per_class()
         return {
             f"confusion_{self.corpus}.png": plots.confusion_figure(scores.confusion, scores.classes, **titles),
@@ -194,4 +191,5 @@ def _report(
         dropped=dropped,
         model=bundle.model,
         calm=bundle.calm,
+        confidence=settings.confidence,
     )

@@ -94,10 +94,12 @@ def describe(folds: pd.DataFrame, index: pd.DataFrame, train: Train) -> str:
             if (fold, part) in counts.index
             for clips, speakers in [counts.loc[(fold, part)]]
         ]
-        left_out = len(index) - counts.loc[fold, "size"].sum()
-        lines.append(
-            f"fold {fold}: {', '.join(parts)}; {left_out} left out (copies of held-out clips, byte-equal audio)"
-        )
+        here = rows.loc[rows["fold"] == fold, "clip_id"]
+        left_out = index.loc[~index["clip_id"].isin(here), "parent_id"].isna()
+        line = f"fold {fold}: {', '.join(parts)}; left out: {(~left_out).sum()} copies of what is held out"
+        if equal := left_out.sum():
+            line += f", {equal} clips byte-equal to it"
+        lines.append(line)
     if train.protocol == "emobox":
         for corpus, names in _emobox_absent(index, train).items():
             shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
