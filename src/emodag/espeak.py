@@ -80,7 +80,9 @@ def variant(name: str) -> str:
         return (folder / name).read_text(encoding="utf-8")
     except OSError:
         known = sorted(path.name for path in folder.glob("*"))
-        raise EspeakError(f"eSpeak NG has no voice variant {name!r} in {folder}; there are: {', '.join(known)}") from None
+        raise EspeakError(
+            f"eSpeak NG has no voice variant {name!r} in {folder}; there are: {', '.join(known)}"
+        ) from None
 
 
 @contextmanager
@@ -173,7 +175,14 @@ def speak(
         library.espeak_ng_SetRandSeed(ctypes.c_long(seed))
         content = text.encode() + b"\0"
         library.espeak_Synth(
-            ctypes.c_char_p(content), ctypes.c_size_t(len(content)), 0, _POSITION_CHARACTER, 0, _CHARACTERS_UTF8, None, None
+            ctypes.c_char_p(content),
+            ctypes.c_size_t(len(content)),
+            0,
+            _POSITION_CHARACTER,
+            0,
+            _CHARACTERS_UTF8,
+            None,
+            None,
         )
         library.espeak_Synchronize()
         library.espeak_Terminate()
@@ -194,7 +203,9 @@ def formants(definition: str) -> dict[int, tuple[float, ...]]:
 def with_attributes(definition: str, **attributes: str | list[str]) -> str:
     """A voice variant with some attributes replaced; one that takes several lines is given as a list of them."""
     kept = [
-        line for line in definition.splitlines() if line.strip() and line.split()[0] not in {*attributes, "language", "name"}
+        line
+        for line in definition.splitlines()
+        if line.strip() and line.split()[0] not in {*attributes, "language", "name"}
     ]
     added = [
         f"{name} {value}"

@@ -26,7 +26,7 @@ import tempfile
 import wave
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -61,54 +61,68 @@ class Prosody:
         return np.array([getattr(self, field.name) for field in fields(self)])
 
 
-#: Full expression of each emotion. Frequencies that the sources give in % are in octaves or semitones here.
+#: Full expression of each emotion. What the sources give in % is in octaves or semitones here, and fear is held to
+#: two thirds of the published +150 %, beyond which eSpeak's voices break.
 EMOTIONS: Mapping[str, Prosody] = MappingProxyType(
     {
         "neutral": Prosody(),
-        # Burkhardt and Sendlmeier: F0 +50 %, range +100 %, tempo +30 %, formants +10 % (spread lips), stressed syllables
-        # raised and those between lowered. Murray and Arnott: intensity higher, smooth upward inflections.
+        # Burkhardt and Sendlmeier: F0 +50 %, range +100 %, tempo +30 %, formants +10 % (spread lips), stressed
+        # syllables raised and those between lowered. Murray and Arnott: intensity higher, smooth upward inflections.
         "happy": Prosody(
             pitch=7.0, range=1.0, rate=0.38, level=4.0, tilt=2.0, formants=0.14, slope=1.5, accent=2.0, pause=-1.0
         ),
-        # Murray and Arnott: pitch slightly lower, range slightly narrower, slower, intensity lower, downward inflections.
-        # Scherer: less energy at high frequencies. Burkhardt and Sendlmeier: breathy; Cahn: pauses.
+        # Murray and Arnott: pitch slightly lower, range slightly narrower, slower, intensity lower, downward
+        # inflections. Scherer: less energy at high frequencies. Burkhardt and Sendlmeier: breathy. Cahn: pauses.
         "sad": Prosody(
-            pitch=-2.0, range=-0.9, rate=-0.4, level=-7.0, tilt=-8.0, breath=7.0, flutter=4.0, slope=-2.0, pause=3.0
+            pitch=-2.5, range=-0.9, rate=-0.35, level=-7.0, tilt=-8.0, breath=7.0, flutter=4.0, slope=-2.0, pause=2.0
         ),
-        # Murray and Arnott: pitch very much higher, range much wider, slightly faster, +6 dB, abrupt changes on stressed
-        # syllables; their synthesiser's laryngealisation. Scherer: more energy at high frequencies.
+        # Murray and Arnott: pitch very much higher, range much wider, slightly faster, +6 dB, abrupt changes on
+        # stressed syllables; their synthesiser's laryngealisation. Scherer: more energy at high frequencies.
         "angry": Prosody(
             pitch=4.5, range=0.8, rate=0.25, level=8.0, tilt=7.0, roughness=3.0, slope=-1.0, accent=3.0, pause=-1.0
         ),
         # Burkhardt and Sendlmeier: F0 +150 %, range +20 %, tempo +30 %, falsetto. Murray and Arnott: intensity normal,
         # irregular voicing.
         "fearful": Prosody(
-            pitch=13.0, range=0.26, rate=0.45, level=1.0, tilt=-2.0, breath=5.0, flutter=25.0, slope=1.0
+            pitch=11.0, range=0.26, rate=0.45, level=1.0, tilt=-2.0, breath=5.0, flutter=30.0, slope=1.0
         ),
         # Murray and Arnott: pitch very much lower, range slightly wider, very much slower, intensity lower, grumbled
         # chest tone, wide downward terminal inflections.
         "disgust": Prosody(
-            pitch=-4.0, range=0.3, rate=-0.6, level=-2.0, tilt=-2.0, roughness=4.0, formants=-0.08, slope=-5.0, accent=1.5
+            pitch=-4.0,
+            range=0.3,
+            rate=-0.5,
+            level=-3.0,
+            tilt=-4.0,
+            roughness=5.0,
+            formants=-0.12,
+            slope=-5.0,
+            accent=1.5,
         ),
-        # Cahn: steeply rising contour, much wider range, louder; Murray and Arnott: pitch much higher, breathy.
-        "surprised": Prosody(
-            pitch=6.0, range=1.2, rate=0.05, level=3.0, tilt=1.0, breath=2.0, formants=0.05, slope=8.0, accent=1.0
-        ),
+        # Cahn: steeply rising contour, much wider range, louder, less brilliance, somewhat faster. Pitch level and
+        # breath as in joy, its neighbour.
+        "surprised": Prosody(pitch=8.0, range=1.3, rate=0.1, level=4.0, tilt=-3.0, breath=5.0, slope=9.0, accent=1.0),
     }
 )
 
-#: Standard deviations of a speaker's own manner in each emotion, and of a take around it.
-SPEAKER_SPREAD = Prosody(
-    pitch=1.2, range=0.2, rate=0.1, level=1.5, tilt=1.5, breath=1.0, flutter=3.0, roughness=0.8, formants=0.02, slope=1.0,
-    accent=0.6, pause=0.6,
-)  # fmt: skip
-TAKE_SPREAD = Prosody(
-    pitch=1.0, range=0.2, rate=0.08, level=1.5, tilt=1.5, breath=1.0, flutter=3.0, roughness=0.8, formants=0.015, slope=1.0,
-    accent=0.6, pause=0.6,
-)  # fmt: skip
+#: Standard deviations of a speaker's own manner in each emotion, and again of each take around it.
+SPREAD = Prosody(
+    pitch=0.6,
+    range=0.1,
+    rate=0.04,
+    level=0.7,
+    tilt=0.7,
+    breath=0.6,
+    flutter=2.0,
+    roughness=0.4,
+    formants=0.01,
+    slope=0.6,
+    accent=0.4,
+    pause=0.4,
+)
 
-_WEAK_TAKES = 0.15  # of all takes
-_MIXED_TAKES = 0.2
+_WEAK_TAKES = 0.1  # of all takes
+_MIXED_TAKES = 0.12
 
 
 class Script(NamedTuple):
@@ -156,6 +170,15 @@ SCRIPTS: Mapping[str, Script] = MappingProxyType(
 _VARIANTS = {"f": ("f1", "f2", "f3", "f4", "f5"), "m": ("m1", "m2", "m3", "m4", "m6", "m7", "m8")}
 _NEUTRAL_PITCH = {"f": 195.0, "m": 110.0}  # Hz
 
+#: eSpeak's default tone, Hz -> height, with the share of the tilt that each point takes.
+_TONE = {600: (170, 0.0), 1200: (135, 0.5), 2000: (110, 0.8), 3000: (110, 1.0)}
+
+# One step of eSpeak's embedded pitch command (measured), and its value for the voice's own pitch.
+_SEMITONES_PER_STEP = 0.18
+_PITCH_UNCHANGED = 50
+
+_QUESTION_SLOPE = 4.0  # semitones; a steeper rise ends as eSpeak's questions do
+
 
 @dataclass(frozen=True)
 class Speaker:
@@ -171,8 +194,8 @@ class Speaker:
         level: RMS of neutral speech, dBFS.
         noise: of the recording, dBFS.
         microphone: coefficient of a first-order filter, positive for a dull one.
-        manner: float64 [emotions, fields of Prosody], what the speaker does besides what everybody does.
-        strength: float64 [emotions], 1 for full expression.
+        manner: for each emotion, what the speaker does besides what everybody does.
+        strength: for each emotion, 1 for full expression.
     """
 
     name: str
@@ -188,8 +211,8 @@ class Speaker:
     level: float
     noise: float
     microphone: float
-    manner: np.ndarray
-    strength: np.ndarray
+    manner: Mapping[str, Prosody]
+    strength: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -214,46 +237,49 @@ class Summary(NamedTuple):
 
 
 def _generator(seed: int, *names: str) -> np.random.Generator:
-    return np.random.default_rng([seed, int(hashlib.md5("/".join(names).encode(), usedforsecurity=False).hexdigest(), 16)])
+    return np.random.default_rng(
+        [seed, int(hashlib.md5("/".join(names).encode(), usedforsecurity=False).hexdigest(), 16)]
+    )
+
+
+def _deviation(draw: np.random.Generator) -> Prosody:
+    spread = SPREAD.vector()
+    return Prosody(*(draw.normal(size=len(spread)) * spread).tolist())
 
 
 def _speaker(corpus: str, name: str, seed: int) -> Speaker:
     draw = _generator(seed, corpus, name)
     sex, number = name[0], int(name[1:])
     variants = _VARIANTS[sex]
-    expressiveness = draw.uniform(0.75, 1.1)
+    expressiveness = draw.uniform(0.9, 1.15)
     return Speaker(
         name=name,
         variant=variants[(number - 1) % len(variants)],
-        pitch=_NEUTRAL_PITCH[sex] * 2 ** (draw.normal(0, 1.8) / 12),
+        pitch=_NEUTRAL_PITCH[sex] * 2 ** (draw.normal(0, 1.5) / 12),
         range=draw.uniform(4.0, 7.0),
-        rate=draw.uniform(150, 190),
-        tract=2 ** draw.normal(0, 0.05),
-        breath=draw.uniform(0, 4),
-        flutter=draw.uniform(0, 8),
+        rate=draw.uniform(170, 200),
+        tract=2 ** draw.normal(0, 0.03),
+        breath=draw.uniform(0, 3),
+        flutter=draw.uniform(0, 5),
         roughness=draw.uniform(0, 2),
-        tilt=draw.normal(0, 2.0),
-        level=-27 + draw.normal(0, 2.0),
-        noise=draw.uniform(-66, -54),
-        microphone=draw.uniform(-0.25, 0.35),
-        manner=draw.normal(size=(len(EMOTIONS), len(fields(Prosody)))) * SPEAKER_SPREAD.vector(),
-        strength=expressiveness * draw.uniform(0.6, 1.1, size=len(EMOTIONS)),
+        tilt=draw.normal(0, 0.7),
+        level=-27 + draw.normal(0, 1.2),
+        noise=draw.uniform(-66, -58),
+        microphone=draw.uniform(-0.05, 0.15),
+        manner={emotion: _deviation(draw) for emotion in EMOTIONS},
+        strength={emotion: expressiveness * draw.uniform(0.8, 1.1) for emotion in EMOTIONS},
     )
 
 
 def _delivery(speaker: Speaker, emotion: str, draw: np.random.Generator) -> Prosody:
-    emotions = list(EMOTIONS)
-    index = emotions.index(emotion)
     target = EMOTIONS[emotion].vector()
     if draw.random() < _MIXED_TAKES:
-        other = EMOTIONS[emotions[draw.integers(len(emotions))]].vector()
+        other = EMOTIONS[list(EMOTIONS)[draw.integers(len(EMOTIONS))]].vector()
         share = draw.uniform(0.2, 0.5)
         target = (1 - share) * target + share * other
-    strength = speaker.strength[index] * (
-        draw.uniform(0.1, 0.5) if draw.random() < _WEAK_TAKES else draw.uniform(0.7, 1.1)
-    )
-    difference = strength * target + speaker.manner[index] + draw.normal(size=len(target)) * TAKE_SPREAD.vector()
-    return Prosody(*difference.tolist())
+    effort = draw.uniform(0.1, 0.5) if draw.random() < _WEAK_TAKES else draw.uniform(0.8, 1.15)
+    difference = effort * speaker.strength[emotion] * target
+    return Prosody(*(difference + speaker.manner[emotion].vector() + _deviation(draw).vector()).tolist())
 
 
 def plan(corpus: str, *, speakers: int, takes: int, seed: int) -> list[Take]:
@@ -290,28 +316,30 @@ def plan(corpus: str, *, speakers: int, takes: int, seed: int) -> list[Take]:
     return planned
 
 
-# One step of eSpeak's embedded pitch command, and its value for the voice's own pitch.
-_SEMITONES_PER_STEP = 0.18
-_PITCH_UNCHANGED = 50
+def _within(low: float, value: float, high: float) -> int:
+    return round(min(max(value, low), high))
+
+
+def _amplitude(decibels: float) -> float:
+    return 10 ** (decibels / 20)
 
 
 def _with_contour(sentence: str, slope: float, accent: float, draw: np.random.Generator) -> str:
-    """The sentence with a pitch command before each word: a straight line, and content words raised above the others."""
+    """The sentence with a pitch command before each word: a straight line, content words raised above the others."""
     words = sentence.split()
     spoken = []
     for index, word in enumerate(words):
         position = index / max(1, len(words) - 1) - 0.5
         stress = 0.5 if len(word) > 3 else -0.5
         semitones = slope * position + accent * stress + draw.normal(0, 0.4)
-        step = min(max(round(_PITCH_UNCHANGED + semitones / _SEMITONES_PER_STEP), 0), 99)
+        step = _within(0, _PITCH_UNCHANGED + semitones / _SEMITONES_PER_STEP, 99)
         spoken.append(f"\x01{step}P{word}")
-    # The longest-lived habit of all: a question rises at its end.
-    return " ".join(spoken) + ("?" if slope > 4 else ".")
+    return " ".join(spoken) + ("?" if slope > _QUESTION_SLOPE else ".")
 
 
 def _definition(speaker: Speaker, delivery: Prosody) -> str:
     """The speaker's voice in this delivery, as an eSpeak voice variant."""
-    own = _own_variant(speaker.variant)
+    own = variant(speaker.variant)
     lines = []
     for number, (frequency, *rest) in sorted(formants(own).items()):
         scale = speaker.tract * (2**delivery.formants if number in (1, 2) else 1)
@@ -319,27 +347,17 @@ def _definition(speaker: Speaker, delivery: Prosody) -> str:
     middle = min(max(speaker.pitch * 2 ** (delivery.pitch / 12), 50), 520)
     half = speaker.range / 24 * 2 ** min(max(delivery.range, -2), 1.5)
     tilt = speaker.tilt + delivery.tilt
-    heights = [min(max(round(height * 10 ** (share * tilt / 20)), 5), 255) for height, share in _TONE.values()]
-    breath = min(max(round(speaker.breath + delivery.breath), 0), 20)
+    heights = [_within(5, height * _amplitude(share * tilt), 255) for height, share in _TONE.values()]
+    breath = _within(0, speaker.breath + delivery.breath, 20)
     return with_attributes(
         own,
         formant=lines,
         pitch=f"{round(middle * 2**-half)} {round(middle * 2**half)}",
         tone=" ".join(f"{frequency} {height}" for frequency, height in zip(_TONE, heights, strict=True)),
         breath=" ".join(str(value) for value in (0, *[breath] * 7)),
-        flutter=str(min(max(round(speaker.flutter + delivery.flutter), 0), 40)),
-        roughness=str(min(max(round(speaker.roughness + delivery.roughness), 0), 7)),
+        flutter=str(_within(0, speaker.flutter + delivery.flutter, 40)),
+        roughness=str(_within(0, speaker.roughness + delivery.roughness, 7)),
     )
-
-
-#: eSpeak's default tone, Hz -> height, with the share of the tilt that each point takes.
-_TONE = {600: (170, 0.0), 1200: (135, 0.5), 2000: (110, 0.8), 3000: (110, 1.0)}
-
-_own_variant = cache(variant)
-
-
-def _decibels(ratio: float) -> float:
-    return 10 ** (ratio / 20)
 
 
 def _record(speech: np.ndarray, take: Take, draw: np.random.Generator) -> np.ndarray:
@@ -350,12 +368,12 @@ def _record(speech: np.ndarray, take: Take, draw: np.random.Generator) -> np.nda
     filtered[1:] += speaker.microphone * voiced[:-1]
     # Exact in integers, where a sum of floats would depend on its order.
     energy = int(np.sum(np.rint(filtered).astype(np.int64) ** 2))
-    target = 32768 * _decibels(speaker.level + take.delivery.level)
+    target = 32768 * _amplitude(speaker.level + take.delivery.level)
     gain = target / math.sqrt(energy / len(filtered))
     gain = min(gain, 32000 / float(np.max(np.abs(filtered))))
     before, after = (round(SAMPLE_RATE * draw.uniform(0.1, 0.35)) for _ in range(2))
     # The sum of two uniform integers from -a to a has the variance 2 a (a + 1) / 3.
-    amplitude = max(1, round(32768 * _decibels(speaker.noise) * math.sqrt(1.5)))
+    amplitude = max(1, round(32768 * _amplitude(speaker.noise) * math.sqrt(1.5)))
     noise = draw.integers(-amplitude, amplitude, size=(2, before + len(filtered) + after), endpoint=True).sum(axis=0)
     recording = noise.astype(np.float64)
     recording[before : before + len(filtered)] += gain * filtered
@@ -374,8 +392,8 @@ def render(take: Take, voices: Path) -> np.ndarray:
         take.voice,
         _definition(take.speaker, delivery),
         voices,
-        rate=min(max(round(take.speaker.rate * 2**delivery.rate), 85), 330),
-        word_gap=min(max(round(delivery.pause), 0), 8),
+        rate=_within(85, take.speaker.rate * 2**delivery.rate, 330),
+        word_gap=_within(0, delivery.pause, 8),
         seed=take.seed,
     )
     return _record(speech, take, draw)
@@ -395,7 +413,9 @@ def _write(take: Take, voices: Path, folder: Path) -> tuple[str, int]:
 def synthesize(
     corpus: str, folder: str | Path, *, speakers: int = 12, takes: int = 5, seed: int = 0, jobs: int = 1
 ) -> Summary:
-    """Make a demo corpus in ``folder``, as ``<speaker>/<speaker>_<emotion>_<text>_<take>.wav``, and replace what is there.
+    """Make a demo corpus in ``folder``, in place of what is there.
+
+    Files are named ``<speaker>/<speaker>_<emotion>_<text>_<take>.wav``.
 
     Raises:
         CorpusError: there is no such demo corpus.
