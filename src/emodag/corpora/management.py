@@ -12,7 +12,7 @@ import filecmp
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -284,19 +284,24 @@ def _differing(source: Path, target: Path, paths: set[PurePosixPath]) -> list[Pu
 
 
 def _copy(source: Path, target: Path) -> None:
-    from dvc_objects.fs.system import reflink
-
     from emodag.parallel import progress
 
     paths = _kept(source)
     with atomic_directory(target) as partial:
-
-        def copy(path: PurePosixPath) -> None:
+        copy_file = _copy_function(source / paths[0], partial / "probe")
+        for path in progress(paths, total=len(paths), description=f"copy to {target}"):
             (partial / path).parent.mkdir(parents=True, exist_ok=True)
-            try:
-                reflink(source / path, partial / path)
-            except OSError:
-                shutil.copyfile(source / path, partial / path)
+            copy_file(source / path, partial / path)
 
-        for _ in progress(map(copy, paths), total=len(paths), description=f"copy to {target}"):
-            pass
+
+def _copy_function(source: Path, probe: Path) -> Callable[[Path, Path], object]:
+    """A copy that shares the bytes, where the file systems of source and target can do that."""
+    from dvc_objects.fs.system import reflink
+
+    try:
+        reflink(source, probe)
+    except OSError:
+        return shutil.copyfile
+    finally:
+        probe.unlink(missing_ok=True)
+    return reflink
