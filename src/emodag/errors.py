@@ -38,6 +38,10 @@ class DataError(EmodagError):
     """A table or array of the pipeline breaks its contract."""
 
 
+class DiarizationError(EmodagError):
+    """A pretrained diarization pipeline is absent, cannot be fetched or cannot be loaded."""
+
+
 class LeakageError(EmodagError):
     """The same speaker, the same audio or a copy of a clip stands on both sides of a split."""
 
