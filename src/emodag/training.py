@@ -32,7 +32,7 @@ class CrossValidation:
         return max(1, round(float(np.median(list(self.rounds.values())))))
 
 
-class _Parts(NamedTuple):
+class Parts(NamedTuple):
     """One fold as rows of the data set, int [clips] each."""
 
     number: int
@@ -52,7 +52,7 @@ def cross_validate(data: Dataset, folds: pd.DataFrame, params: Params) -> CrossV
     Raises:
         DataError: there are no folds, a fold tests nothing, or it lacks training clips of some class.
     """
-    parts = list(_parts(data, folds))
+    parts = list(parts_of(data, folds))
     if not parts:
         raise DataError("there is no fold, so nothing can be cross-validated")
     work = partial(fit_fold, functionals=data.functionals, labels=data.labels, classes=data.classes, params=params)
@@ -66,7 +66,7 @@ def cross_validate(data: Dataset, folds: pd.DataFrame, params: Params) -> CrossV
 
 
 def fit_fold(
-    fold: _Parts, *, functionals: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], params: Params
+    fold: Parts, *, functionals: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], params: Params
 ) -> tuple[np.ndarray, int]:
     """Probabilities of one fold's test clips, float32 [clips, classes], and the rounds that its model rests on."""
     model = fit_training_part(fold, functionals=functionals, labels=labels, classes=classes, params=params)
@@ -74,7 +74,7 @@ def fit_fold(
 
 
 def fit_training_part(
-    fold: _Parts, *, functionals: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], params: Params
+    fold: Parts, *, functionals: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], params: Params
 ) -> Classifier:
     """A model fitted on one fold's training part, and stopped by its validation part where it has one."""
     missing = sorted(set(range(len(classes))) - set(labels[fold.training]))
@@ -95,11 +95,12 @@ def fit_final(data: Dataset, params: Params, rounds: int) -> Classifier:
     return model.fit(Clips(np.asarray(data.functionals), data.labels), rounds=rounds)
 
 
-def _parts(data: Dataset, folds: pd.DataFrame) -> Iterator[_Parts]:
+def parts_of(data: Dataset, folds: pd.DataFrame) -> Iterator[Parts]:
+    """Each fold of a table by :data:`emodag.schema.FOLDS`, as rows of the data set."""
     row_of = pd.Series(np.arange(len(data.index)), index=data.index["clip_id"])
     for number, fold in folds.groupby("fold", sort=True):
         rows = {part: np.sort(row_of.loc[clips].to_numpy()) for part, clips in fold.groupby("part")["clip_id"]}
         none = np.empty(0, int)
         if "test" not in rows:
             raise DataError(f"fold {number} tests no clip")
-        yield _Parts(int(number), rows.get("train", none), rows.get("validation", none), rows["test"])
+        yield Parts(int(number), rows.get("train", none), rows.get("validation", none), rows["test"])
