@@ -86,7 +86,7 @@ def save_probabilities_only(model, path: Path) -> None:
         kept = copy.deepcopy(kept)
         model.graph.ClearField(field)
         getattr(model.graph, field).extend(kept)
-    # The converters collect the operator sets in a Python set, whose order changes from process to process.
+    # The converters collect the operator sets in a Python set, ordered by memory address.
     operators = sorted((item.domain, item.version) for item in model.opset_import)
     model.ClearField("opset_import")
     model.opset_import.extend(onnx.helper.make_opsetid(*operator) for operator in operators)
