@@ -109,7 +109,8 @@ def add_corpus(
     report = management.add(name, path, role)
     if report:
         print(report)
-        print(f"added as {management.tracking_file(name)}, staged in git; commit it with the next change")
+        tracking = management.tracking_file(name)
+        print(f"added and staged in git; `git commit {tracking}` keeps it there for every later experiment")
     elif path:
         print(f"{name} is there already, with the same files")
     if role:

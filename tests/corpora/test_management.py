@@ -101,19 +101,32 @@ def test_add_links_the_files_to_one_copy_in_the_cache(checkout, emodb):
     assert "hardlink" not in (checkout / ".dvc/config").read_text()
 
 
-def test_add_across_file_systems(checkout, emodb):
+@pytest.fixture
+def other_file_system(checkout):
     memory = Path("/dev/shm")
     if not memory.is_dir() or memory.stat().st_dev == checkout.stat().st_dev:
         pytest.skip("no second file system at /dev/shm")
-    source = memory / f"emodag-test-{os.getpid()}"
+    place = memory / f"emodag-test-{os.getpid()}"
+    place.mkdir()
+    yield place
+    shutil.rmtree(place)
+
+
+def test_a_source_on_another_file_system(checkout, emodb, other_file_system):
+    source = other_file_system / "emodb"
     shutil.copytree(emodb, source)
-    try:
-        before = state(source)
-        management.add("emodb", source)
-        assert state(source) == before
-    finally:
-        shutil.rmtree(source)
+    before = state(source)
+    management.add("emodb", source)
+    assert state(source) == before
     assert {path.stat().st_nlink for path in (checkout / "data/raw/emodb/wav").iterdir()} == {2}
+
+
+def test_a_cache_on_another_file_system(checkout, emodb, other_file_system):
+    with (checkout / ".dvc/config").open("a") as file:
+        file.write(f"[cache]\n    dir = {other_file_system}\n")
+    management.add("emodb", emodb)
+    assert len([path for path in other_file_system.rglob("*") if path.is_file()]) == 5  # four files and their list
+    assert tracked() == [str(checkout / "data/raw/emodb")]
 
 
 def test_add_without_a_role_leaves_params_alone(checkout, emodb):
@@ -158,7 +171,7 @@ def test_a_clone_without_the_cache_gets_its_files_from_the_user(checkout, emodb)
     (emodb / "wav/09a01Fa.wav").unlink()
     management.add("emodb", emodb)
     assert (checkout / "data/raw/emodb.dvc").read_bytes() == tracking
-    assert (checkout / "data/raw/emodb" / EMODB[0]).is_file()
+    assert (checkout / "data/raw/emodb" / EMODB[0]).stat().st_nlink == 2
 
 
 @pytest.mark.parametrize("leftover", ["partial folder", "some files", "all files"])
@@ -229,7 +242,7 @@ def test_what_cannot_be_added(checkout, tmp_path, name, paths, said):
     make(tmp_path / "source", *paths)
     with pytest.raises(CorpusError, match=said):
         management.add(name, tmp_path / "source", "test")
-    assert not (checkout / "data").exists()
+    assert not list((checkout / "data/raw").glob("*"))
     assert (checkout / "params.yaml").read_bytes() == (ROOT / "params.yaml").read_bytes()
 
 
@@ -245,6 +258,22 @@ def test_places_that_are_no_folder_of_a_corpus(checkout, place, said):
     (checkout / "file").write_text("x")
     with pytest.raises(CorpusError, match=said):
         management.add("emodb", Path(place))
+
+
+def test_a_name_that_is_not_utf8_is_named(checkout, tmp_path):
+    folder = make(tmp_path / "source", "angry/1.wav")
+    shutil.copy(folder / "angry/1.wav", os.fsencode(folder) + b"/angry/\xff.wav")
+    with pytest.raises(CorpusError, match=r"rename angry/\\udcff\.wav"):
+        management.add("mine", folder)
+    assert not (checkout / "data/raw/mine").exists()
+
+
+def test_names_with_spaces_and_letters_of_any_kind(checkout, tmp_path):
+    folder = make(tmp_path / "so urce", "angry/a b \u4e00.wav", "sad/\u00fc.wav", "sad/u\u0308.wav")
+    management.add("mine", folder, "test")
+    assert {path.name for path in (checkout / "data/raw/mine").rglob("*.wav")} == {
+        "a b \u4e00.wav", "\u00fc.wav", "u\u0308.wav"
+    }  # fmt: skip
 
 
 def test_files_that_are_no_audio_are_not_usable(checkout, tmp_path):
@@ -302,6 +331,7 @@ def test_remove_takes_everything_but_the_cache(checkout, emodb):
     assert (checkout / "params.yaml").read_bytes() == (ROOT / "params.yaml").read_bytes()
     assert (checkout / ".dvc/cache/files/md5" / before[:2] / before[2:]).is_file()
     management.add("emodb", emodb)
+    assert {path.stat().st_nlink for path in (checkout / "data/raw/emodb/wav").iterdir()} == {2}
 
 
 def test_remove_is_staged_in_git(checkout, emodb):

@@ -83,6 +83,8 @@ def inspect(corpus: Corpus, folder: Path, *, decode: bool = False, jobs: int = 0
     parse = corpus.parser(folder)
     for path in files:
         try:
+            if not is_text(path):
+                raise NotAClip("bad_name", f"{as_text(path)}: the file's name is not valid UTF-8")
             parsed.append((path, parse(path)))
         except NotAClip as error:
             report.rejected[error.reason].append(error.detail)
@@ -99,6 +101,16 @@ def inspect(corpus: Corpus, folder: Path, *, decode: bool = False, jobs: int = 0
             report.clips.append(clip)
             report.notes += [clip.note] if clip.note else []
     return report
+
+
+def as_text(path: PurePosixPath) -> str:
+    """A path with bytes that are no UTF-8 escaped, so that it can be shown."""
+    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def is_text(path: PurePosixPath) -> bool:
+    """Whether a path is valid UTF-8."""
+    return as_text(path) == str(path)
 
 
 def _faults(folder: Path, parsed: list[tuple[PurePosixPath, Clip]], decode: bool, jobs: int):

@@ -1,9 +1,9 @@
 """Bringing raw corpora under DVC's tracking, and taking them out again.
 
-A corpus is copied once, into ``data/raw/NAME``; DVC's cache then shares those very bytes through hard links (the source
-is copied by reference first where the file system can). Hard links make the raw files read-only, which is what raw data
-should be, so only raw corpora are linked so: for everything else DVC keeps its default. Every step can be repeated
-after an interruption.
+A corpus is copied once, into ``data/raw/NAME`` (by reference where the file systems can), and DVC's cache then shares
+those very bytes through hard links, where it lies on the same file system. Hard links make the raw files read-only,
+which is what raw data should be, so only raw corpora are linked so: for everything else DVC keeps its default. Every
+step can be repeated after an interruption.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from emodag import layout, params
 from emodag.corpora import REGISTRY, get, roles
 from emodag.corpora.base import all_files, files_in
 from emodag.corpora.demo import CORPORA as DEMOS
-from emodag.corpora.inspection import Report, inspect, likely_corpora
+from emodag.corpora.inspection import Report, as_text, inspect, is_text, likely_corpora
 from emodag.errors import CorpusError, did_you_mean
 from emodag.files import atomic_directory
 from emodag.params import Role
@@ -186,13 +186,17 @@ def _repository() -> Iterator:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
     from dvc.scm import NoSCM
+    from dvc_objects.fs.generic import test_links
 
     try:
         # DVC stages the .dvc file itself when told so, which also keeps it from printing how to do that by hand.
-        config = {"cache": {"type": ["hardlink", "copy"]}, "core": {"autostage": True}}
-        with Repo(config=config) as repository:
+        with Repo(config={"core": {"autostage": True}}) as repository:
             if Path(repository.root_dir).resolve() != Path.cwd().resolve() or isinstance(repository.scm, NoSCM):
                 raise CorpusError(f"{Path.cwd()}: not the root of a git checkout with DVC; run from there")
+            cache = repository.cache.local
+            # Alone in the list: DVC takes a copy to be good enough as long as copies are allowed beside links.
+            if test_links(["hardlink"], cache.fs, cache.path, cache.fs, str(layout.RAW.resolve() / "link")):
+                cache.cache_types = ["hardlink"]
             yield repository
     except DvcException as error:
         raise CorpusError(f"DVC: {' '.join(str(error).split())}") from error
@@ -230,7 +234,11 @@ def _why_unusable(name: str, source: Path, report: Report) -> str:
 
 def _kept(source: Path) -> list[PurePosixPath]:
     """The files of a corpus: recordings and what accompanies them, but no archive of the same files."""
-    return [path for path in all_files(source) if path.suffix.lower() not in _ARCHIVES]
+    kept = [path for path in all_files(source) if path.suffix.lower() not in _ARCHIVES]
+    unreadable = [as_text(path) for path in kept if not is_text(path)]
+    if unreadable:
+        raise CorpusError(f"{source}: DVC cannot track names that are not valid UTF-8; rename {', '.join(unreadable)}")
+    return kept
 
 
 def _require_same(repository, name: str, source: Path) -> None:
