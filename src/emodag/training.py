@@ -52,6 +52,8 @@ def cross_validate(data: Dataset, folds: pd.DataFrame, params: Params) -> CrossV
     Raises:
         DataError: there are no folds, a fold tests nothing, or it lacks training clips of some class.
     """
+    if len(data.classes) < 2:
+        raise DataError(f"{data.source}: a classifier needs two emotions at least; found: {', '.join(data.classes)}")
     parts = list(parts_of(data, folds))
     if not parts:
         raise DataError("there is no fold, so nothing can be cross-validated")

@@ -1,0 +1,289 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from emodag import params as parameters
+from emodag.errors import CorpusError, DataError, LeakageError
+from emodag.tracking import Run
+
+ROOT = Path(__file__).resolve().parents[2]
+KEYS = ["uar", "uar_low", "uar_high", "wa", "f1", "clips", "speakers", "protocol", "leaky"]
+
+
+def stage_job(name: str):
+    """The function of a stage script."""
+    sys.path.insert(0, str(ROOT / "stages"))
+    try:
+        spec = importlib.util.spec_from_file_location(f"stage_{name}", ROOT / "stages" / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(ROOT / "stages"))
+    return getattr(module, name)
+
+
+class Checkout:
+    """A folder with params.yaml and features, in which stages run; the run they log to has no store."""
+
+    def __init__(self, folder: Path, synthetic):
+        self.folder, self.synthetic = folder, synthetic
+        self.params = yaml.safe_load((ROOT / "params.yaml").read_text())
+        self.params["corpora"] = {}
+        self.params["models"]["mlp"] |= {"hidden": [16], "batch_size": 32, "max_epochs": 20, "learning_rate": 0.01}
+        self.params["models"]["xgboost"] |= {"max_rounds": 15, "max_depth": 2}
+        self.params["train"]["folds"] = 3
+        self.params["compute"]["jobs"] = 1
+
+    def add(self, corpus: str, role: str, index=None, functionals=None, **options):
+        if index is None:
+            index, functionals = self.synthetic.make(corpus, **options)
+        self.synthetic.write(self.folder / "data/features" / role / corpus, index, functionals)
+        self.params["corpora"][corpus] = role
+
+    def run(self, *stages: str):
+        (self.folder / "params.yaml").write_text(yaml.safe_dump(self.params))
+        for stage in stages:
+            stage_job(stage)(parameters.load(), Run(None))
+
+    def metrics(self, name="evaluate.json"):
+        return json.loads((self.folder / "metrics" / name).read_text())
+
+    def predictions(self) -> pd.DataFrame:
+        return pd.read_parquet(self.folder / "predictions/predictions.parquet")
+
+    def contents(self) -> dict[str, bytes]:
+        """Every file that the two stages wrote."""
+        folders = ("models", "predictions", "metrics", "plots")
+        paths = [path for folder in folders for path in (self.folder / folder).rglob("*") if path.is_file()]
+        return {str(path.relative_to(self.folder)): path.read_bytes() for path in paths}
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch, synthetic_corpus):
+    monkeypatch.chdir(tmp_path)
+    return Checkout(tmp_path, synthetic_corpus)
+
+
+@pytest.fixture
+def usual(checkout):
+    """One train corpus and one test corpus with a class that the model does not know."""
+    checkout.add("alpha", "train", speakers=6)
+    checkout.add("gamma", "test", speakers=3, emotions=("neutral", "happy", "sad", "bored"), copies=0)
+    return checkout
+
+
+@pytest.mark.parametrize("model", ["mlp", "xgboost"])
+def test_scores_in_and_across_corpora(usual, model, capsys):
+    usual.params["model"] = model
+    usual.run("train", "evaluate")
+    found = usual.metrics()
+    assert list(found) == ["alpha", "gamma"]
+    for corpus, protocol in (("alpha", "speaker_kfold"), ("gamma", "cross_corpus")):
+        assert list(found[corpus])[: len(KEYS)] == KEYS
+        assert found[corpus]["protocol"] == protocol
+        assert found[corpus]["leaky"] is False
+        assert 0 <= found[corpus]["uar_low"] <= found[corpus]["uar"] <= found[corpus]["uar_high"] <= 1
+        assert found[corpus]["uar"] > 0.4
+    assert [found["alpha"][key] for key in ("clips", "speakers", "classes", "dropped")] == [96, 6, 4, 0]
+    assert [found["gamma"][key] for key in ("clips", "speakers", "classes", "dropped")] == [36, 3, 3, 12]
+    told = capsys.readouterr().out
+    assert "fold 3: UAR" in told
+    assert "not scored: 12 bored" in told
+
+    report = usual.metrics("report.json")
+    assert report["gamma"]["dropped"] == {"bored": 12}
+    assert list(report["gamma"]["classes"]) == ["neutral", "happy", "sad"]
+    assert np.sum(report["alpha"]["confusion"]["counts"]) == 96
+    written = {str(Path(name)) for name in usual.contents()}
+    assert written == {
+        "models/model.onnx", "models/bundle.json", "predictions/predictions.parquet", "predictions/folds.parquet",
+        "metrics/evaluate.json", "metrics/report.json", "metrics/plots/recall.csv",
+        "metrics/plots/confusion_alpha.csv", "metrics/plots/confusion_gamma.csv",
+        "plots/confusion_alpha.png", "plots/confusion_gamma.png", "plots/recall_alpha.png", "plots/recall_gamma.png",
+    }  # fmt: skip
+
+
+def test_metrics_can_be_recomputed_from_the_predictions(usual):
+    usual.run("train", "evaluate")
+    table = usual.predictions()
+    classes = list(table.columns[3:])
+    predicted = np.array(classes)[table[classes].to_numpy().argmax(axis=1)]
+    recalls = [np.mean(predicted[table["emotion"] == emotion] == emotion) for emotion in classes]
+    assert usual.metrics()["alpha"]["uar"] == pytest.approx(np.mean(recalls), abs=1e-12)
+    confusion = pd.read_csv("metrics/plots/confusion_alpha.csv")
+    assert usual.metrics()["alpha"]["wa"] == pytest.approx((confusion["actual"] == confusion["predicted"]).mean())
+
+
+@pytest.mark.parametrize("model", ["mlp", "xgboost"])
+def test_the_same_inputs_give_the_same_bytes(usual, model):
+    usual.params["model"] = model
+    usual.run("train", "evaluate")
+    first = usual.contents()
+    usual.params["compute"]["jobs"] = 2
+    usual.run("train", "evaluate")
+    assert usual.contents() == first
+
+
+@pytest.mark.parametrize("change", [{"folds": 2}, {"protocol": "loso"}, {"protocol": "random"}, {"seed": 5}])
+def test_a_changed_split_replaces_the_old_one(usual, change):
+    usual.run("train")
+    before = usual.predictions()
+    if "seed" in change:
+        usual.params |= change
+    else:
+        usual.params["train"] |= change
+    usual.run("train", "evaluate")
+    after = usual.predictions()
+    assert not before["fold"].equals(after["fold"])
+    folds = pd.read_parquet("predictions/folds.parquet")
+    assert set(folds["fold"]) == set(after["fold"])
+    assert usual.metrics()["alpha"]["protocol"] == usual.params["train"]["protocol"]
+
+
+def test_a_leaky_protocol_is_labelled_everywhere(usual, capsys):
+    usual.params["train"]["protocol"] = "random"
+    usual.run("train", "evaluate")
+    assert usual.metrics()["alpha"]["leaky"] is True
+    assert usual.metrics()["gamma"]["leaky"] is False
+    assert "LEAKY: alpha, random" in capsys.readouterr().out
+    assert json.loads(Path("models/bundle.json").read_text())["scores"]["alpha"]["leaky"] is True
+
+
+def test_several_train_corpora_are_scored_one_by_one(checkout):
+    checkout.add("alpha", "train", speakers=5)
+    checkout.add("beta", "train", speakers=4, emotions=("neutral", "happy"))
+    checkout.run("train", "evaluate")
+    assert {corpus: row["classes"] for corpus, row in checkout.metrics().items()} == {"alpha": 4, "beta": 2}
+    assert json.loads(Path("models/bundle.json").read_text())["corpora"] == ["alpha", "beta"]
+
+
+@pytest.mark.parametrize(("policy", "classes"), [("keep", 3), ("neutral", 2), ("drop", 2)])
+def test_calm_is_treated_alike_in_training_and_test(checkout, policy, classes):
+    checkout.add("alpha", "train", emotions=("neutral", "calm", "sad"))
+    checkout.add("gamma", "test", emotions=("neutral", "calm", "sad"), copies=0)
+    checkout.params["train"]["calm"] = policy
+    checkout.run("train", "evaluate")
+    clips = {"keep": 72, "neutral": 72, "drop": 48}[policy]
+    for corpus in ("alpha", "gamma"):
+        assert [checkout.metrics()[corpus][key] for key in ("classes", "clips")] == [classes, clips]
+
+
+def test_one_test_speaker_gives_numbers_and_says_what_was_drawn(usual):
+    usual.add("delta", "test", speakers=1, copies=0)
+    usual.run("train", "evaluate")
+    assert usual.metrics()["delta"]["interval"] == "clips"
+    assert usual.metrics()["gamma"]["interval"] == "speakers"
+
+
+def test_what_a_removed_corpus_left_in_the_metrics_goes(usual):
+    usual.run("train", "evaluate")
+    Path("metrics/results.json").write_text("[]")
+    del usual.params["corpora"]["gamma"]
+    for path in Path("data/features/test/gamma").iterdir():
+        path.unlink()
+    Path("data/features/test/gamma").rmdir()
+    usual.run("evaluate")
+    assert list(usual.metrics()) == ["alpha"]
+    assert sorted(path.name for path in Path("metrics/plots").iterdir()) == ["confusion_alpha.csv", "recall.csv"]
+    assert not Path("plots/confusion_gamma.png").exists()
+    assert Path("metrics/results.json").exists()
+
+
+@pytest.mark.parametrize("stage", ["train", "evaluate"])
+def test_left_over_features_stop_both_stages(usual, stage):
+    usual.run("train")
+    before = usual.contents()
+    usual.synthetic.write(Path("data/features/train/stale"), *usual.synthetic.make("stale", 2))
+    with pytest.raises(CorpusError, match=r"train/stale.*left over"):
+        usual.run(stage)
+    assert usual.contents() == before
+
+
+def test_a_leak_publishes_nothing(usual, monkeypatch):
+    usual.run("train")
+    before = usual.contents()
+    from emodag import splits
+
+    def leaky(originals, train, seed):
+        return splits._random(originals, train, seed)
+
+    monkeypatch.setitem(splits._PROTOCOLS, "speaker_kfold", leaky)
+    with pytest.raises(LeakageError, match="speakers stand in two parts"):
+        usual.run("train")
+    assert usual.contents() == before
+
+
+def test_evaluate_finds_a_leak_in_the_written_tables(usual):
+    usual.run("train")
+    path = Path("predictions/folds.parquet")
+    folds = pd.read_parquet(path)
+    row = folds[(folds["part"] == "test") & (folds["fold"] == 1)].index[0]
+    folds.loc[row, "part"] = "train"
+    folds.to_parquet(path, index=False)
+    with pytest.raises(LeakageError, match=r"alpha/.* \(fold 1"):
+        usual.run("evaluate")
+    assert not Path("metrics/evaluate.json").exists()
+
+
+def test_evaluate_finds_training_clips_in_a_test_corpus(usual):
+    index, functionals = usual.synthetic.make("delta", 2, copies=0)
+    trained = pd.read_parquet("data/features/train/alpha/index.parquet")
+    usual.add("delta", "test", index.assign(md5=index["md5"].where(index.index != 3, trained["md5"][0])), functionals)
+    usual.run("train")
+    with pytest.raises(LeakageError, match=f"delta is a test corpus.*{index['clip_id'][3]}"):
+        usual.run("evaluate")
+
+
+def test_evaluate_refuses_a_model_of_other_data(usual):
+    usual.run("train")
+    usual.add("alpha", "train", speakers=6, takes=5)
+    with pytest.raises(DataError, match="not those that the model was trained on"):
+        usual.run("evaluate")
+
+
+def test_no_shared_class_is_an_error(usual):
+    usual.add("delta", "test", speakers=2, emotions=("bored", "disgust"), copies=0)
+    usual.run("train")
+    with pytest.raises(DataError, match="no class is shared"):
+        usual.run("evaluate")
+
+
+@pytest.mark.parametrize("emotions", [("happy",), ("neutral", "calm")])
+def test_fewer_than_two_classes_are_an_error(checkout, emotions):
+    checkout.params["train"]["calm"] = "drop"
+    checkout.add("alpha", "train", emotions=emotions)
+    with pytest.raises(DataError, match="two emotions"):
+        checkout.run("train")
+
+
+def process(folder: Path, stage: str) -> subprocess.CompletedProcess:
+    # Port 9 answers nothing: the stage has to do without its store.
+    environment = os.environ | {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    command = [sys.executable, ROOT / "stages" / f"{stage}.py"]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_scripts_end_with_0_and_an_empty_test_set_does_not(usual):
+    usual.run()
+    for stage in ("train", "evaluate"):
+        done = process(usual.folder, stage)
+        assert done.returncode == 0, done.stderr
+    before = usual.contents()
+    index, functionals = usual.synthetic.make("gamma", 3, copies=0)
+    usual.add("gamma", "test", index[:0], functionals[:0])
+    usual.run()
+    done = process(usual.folder, "evaluate")
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith("evaluate: gamma: the test corpus holds no clip")
+    assert "Traceback" not in done.stderr
+    assert usual.contents() == before
