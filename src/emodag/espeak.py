@@ -115,9 +115,10 @@ def _unload(library: ctypes.CDLL, path: Path) -> None:
         return
     _ctypes.dlclose(library._handle)
     try:
-        ctypes.CDLL(str(path), mode=os.RTLD_NOLOAD)
+        kept = ctypes.CDLL(str(path), mode=os.RTLD_NOLOAD)
     except OSError:
         return
+    _ctypes.dlclose(kept._handle)
     raise EspeakError(f"{path} stays loaded, so that one utterance would depend on those before it")
 
 
@@ -131,7 +132,7 @@ def speak(
     word_gap: int = 0,
     seed: int = 1,
 ) -> np.ndarray:
-    """Speak ``text`` and return int16 ``[samples]`` at 22.05 kHz.
+    """Speak ``text`` and return int16 ``[samples]`` at 22.05 kHz. Not for several threads at once.
 
     Args:
         text: may hold eSpeak's embedded commands (``\\x01`` + value + letter).
@@ -154,14 +155,14 @@ def speak(
             blocks.append(np.ctypeslib.as_array(samples, (count,)).copy())
         return 0
 
-    # Names within the folder are this process's own: several speak from one folder at a time.
-    own = folder / _VARIANTS / f"p{os.getpid()}"
-    own.write_text(definition, encoding="utf-8")
     try:
         library = ctypes.CDLL(str(path))
     except OSError as error:
         raise EspeakError(f"eSpeak NG cannot be loaded from {path}: {error}") from None
+    # Named for this process, because several speak from one folder at a time.
+    own = folder / _VARIANTS / f"p{os.getpid()}"
     try:
+        own.write_text(definition, encoding="utf-8")
         rate_of_samples = library.espeak_Initialize(
             _AUDIO_OUTPUT_SYNCHRONOUS, 0, os.fsencode(folder), _INITIALIZE_DONT_EXIT
         )
@@ -187,8 +188,8 @@ def speak(
         library.espeak_Synchronize()
         library.espeak_Terminate()
     finally:
+        own.unlink(missing_ok=True)
         _unload(library, path)
-        own.unlink()
     if not blocks:
         raise EspeakError(f"eSpeak NG gives no sound for {text!r}")
     return np.concatenate(blocks)

@@ -167,7 +167,7 @@ SCRIPTS: Mapping[str, Script] = MappingProxyType(
     }
 )
 
-_VARIANTS = {"f": ("f1", "f2", "f3", "f4", "f5"), "m": ("m1", "m2", "m3", "m4", "m6", "m7", "m8")}
+_VARIANTS = {"f": ("f1", "f2", "f3", "f4", "f5"), "m": ("m1", "m2", "m3", "m4", "m6", "m5", "m8", "m7")}
 _NEUTRAL_PITCH = {"f": 195.0, "m": 110.0}  # Hz
 
 #: eSpeak's default tone, Hz -> height, with the share of the tilt that each point takes.
@@ -176,6 +176,8 @@ _TONE = {600: (170, 0.0), 1200: (135, 0.5), 2000: (110, 0.8), 3000: (110, 1.0)}
 # One step of eSpeak's embedded pitch command (measured), and its value for the voice's own pitch.
 _SEMITONES_PER_STEP = 0.18
 _PITCH_UNCHANGED = 50
+
+_DISTANCE = 1.5  # dB, standard deviation of the distance to the microphone
 
 _QUESTION_SLOPE = 4.0  # semitones; a steeper rise ends as eSpeak's questions do
 
@@ -193,6 +195,7 @@ class Speaker:
         breath, flutter, roughness, tilt: of the neutral voice, as in :class:`Prosody`.
         level: RMS of neutral speech, dBFS.
         noise: of the recording, dBFS.
+        level_share: of a difference in level that the recording keeps, because its gain follows the voice.
         microphone: coefficient of a first-order filter, positive for a dull one.
         manner: for each emotion, what the speaker does besides what everybody does.
         strength: for each emotion, 1 for full expression.
@@ -210,6 +213,7 @@ class Speaker:
     tilt: float
     level: float
     noise: float
+    level_share: float
     microphone: float
     manner: Mapping[str, Prosody]
     strength: Mapping[str, float]
@@ -263,8 +267,9 @@ def _speaker(corpus: str, name: str, seed: int) -> Speaker:
         flutter=draw.uniform(0, 5),
         roughness=draw.uniform(0, 2),
         tilt=draw.normal(0, 0.7),
-        level=-27 + draw.normal(0, 1.2),
+        level=-26 + draw.normal(0, 1.2),
         noise=draw.uniform(-66, -58),
+        level_share=draw.uniform(0.4, 0.8),
         microphone=draw.uniform(-0.05, 0.15),
         manner={emotion: _deviation(draw) for emotion in EMOTIONS},
         strength={emotion: expressiveness * draw.uniform(0.8, 1.1) for emotion in EMOTIONS},
@@ -368,7 +373,8 @@ def _record(speech: np.ndarray, take: Take, draw: np.random.Generator) -> np.nda
     filtered[1:] += speaker.microphone * voiced[:-1]
     # Exact in integers, where a sum of floats would depend on its order.
     energy = int(np.sum(np.rint(filtered).astype(np.int64) ** 2))
-    target = 32768 * _amplitude(speaker.level + take.delivery.level)
+    distance = draw.normal(0, _DISTANCE)
+    target = 32768 * _amplitude(speaker.level + speaker.level_share * take.delivery.level + distance)
     gain = target / math.sqrt(energy / len(filtered))
     gain = min(gain, 32000 / float(np.max(np.abs(filtered))))
     before, after = (round(SAMPLE_RATE * draw.uniform(0.1, 0.35)) for _ in range(2))
