@@ -29,8 +29,8 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="a published corpus, o
 @corpora.command("list")
 def list_corpora() -> None:
     """Show every corpus: its role in params.yaml, the files here, what to expect and where to get it."""
+    from emodag.collection.management import presences
     from emodag.corpora import get
-    from emodag.corpora.management import presences
 
     rows = []
     for presence in presences():
@@ -79,8 +79,8 @@ def check_corpus(
 ) -> None:
     """Read every file of a folder as a clip of a corpus and report what is usable and what is not."""
     from emodag import layout
+    from emodag.collection.inspection import inspect, likely_corpora
     from emodag.corpora import REGISTRY, get
-    from emodag.corpora.inspection import inspect, likely_corpora
     from emodag.errors import did_you_mean
 
     if path is None and not layout.raw(name).is_dir():
@@ -104,7 +104,7 @@ def add_corpus(
     role: Annotated[Literal["train", "test"] | None, typer.Option(help="what it is used for in params.yaml")] = None,
 ) -> None:
     """Check a folder, copy it to data/raw/NAME under DVC's tracking and, with --role, put it into params.yaml."""
-    from emodag.corpora import management
+    from emodag.collection import management
 
     report = management.add(name, path, role)
     if report:
@@ -125,7 +125,7 @@ def add_corpus(
 @corpora.command("remove")
 def remove_corpus(name: Name) -> None:
     """Take a corpus out of params.yaml and DVC's tracking; delete its files here and what was made of them."""
-    from emodag.corpora import management
+    from emodag.collection import management
 
     deleted = management.remove(name)
     for folder in deleted:
@@ -137,7 +137,7 @@ def remove_corpus(name: Name) -> None:
 def check() -> None:
     """Validate params.yaml, and that the corpora which it names are here."""
     from emodag import params
-    from emodag.corpora.management import require_present
+    from emodag.collection.management import require_present
 
     valid = params.load()
     require_present()

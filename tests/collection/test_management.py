@@ -17,7 +17,7 @@ import soundfile
 import yaml
 
 from emodag import params
-from emodag.corpora import management
+from emodag.collection import management
 from emodag.errors import CorpusError, ParamsError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -392,7 +392,7 @@ def test_presences(checkout, emodb):
 
 
 def test_params_that_name_a_corpus_which_is_not_here(checkout):
-    from emodag.corpora import roles
+    from emodag.collection import roles
 
     management.require_present()
     roles.set_role("ravdes", "test")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from emodag import params
-from emodag.corpora import roles
+from emodag.collection import roles
 from emodag.errors import CorpusError, ParamsError
 
 OWN = (Path(__file__).resolve().parents[2] / "params.yaml").read_text(encoding="utf-8")

@@ -20,10 +20,11 @@ from pathlib import Path, PurePosixPath
 import yaml
 
 from emodag import layout, params
-from emodag.corpora import REGISTRY, get, roles
+from emodag.collection import roles
+from emodag.collection.inspection import Report, as_text, inspect, is_text, likely_corpora
+from emodag.corpora import REGISTRY, get
 from emodag.corpora.base import all_files, files_in
 from emodag.corpora.demo import CORPORA as DEMOS
-from emodag.corpora.inspection import Report, as_text, inspect, is_text, likely_corpora
 from emodag.errors import CorpusError, did_you_mean
 from emodag.files import atomic_directory
 from emodag.params import Role
