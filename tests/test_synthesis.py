@@ -18,8 +18,8 @@ from emodag.synthesis import EMOTIONS, SCRIPTS, plan, synthesize
 # Of the corpora that the default params make. Made alike on every machine: a difference means that a machine or a
 # release of eSpeak NG or numpy computes differently, or that the prosody was changed on purpose.
 DIGESTS = {
-    "demo_en": "4451f78d2ff294b45d29d31d8f1ae83c540a59c9aa4623b67fd2d331503e5601",
-    "demo_de": "e831b01b60ce3e7a2046745c27983f6b277f168548dea8024906b49fa45bcd2e",
+    "demo_en": "b6f123759e05cb85c210685823b40eb6f8790181c8f91c82b38fafa1f1cdec44",
+    "demo_de": "9b0e37ec63244d99265fcc0ec4e62e894b92726c6a3ebb94948a9f25e1ccf7ae",
 }
 SMALL = {"speakers": 2, "takes": 1}
 

@@ -61,20 +61,21 @@ class Prosody:
         return np.array([getattr(self, field.name) for field in fields(self)])
 
 
-#: Full expression of each emotion. What the sources give in % is in octaves or semitones here, and fear is held to
-#: two thirds of the published +150 %, beyond which eSpeak's voices break.
+#: Full expression of each emotion. What the sources give in % is in octaves or semitones here. A wider range lifts the
+#: mean by itself, so joy and surprise need less of ``pitch`` to reach the published level. Fear is held to two thirds of
+#: the published interval, which would take high voices beyond 500 Hz.
 EMOTIONS: Mapping[str, Prosody] = MappingProxyType(
     {
         "neutral": Prosody(),
         # Burkhardt and Sendlmeier: F0 +50 %, range +100 %, tempo +30 %, formants +10 % (spread lips), stressed
         # syllables raised and those between lowered. Murray and Arnott: intensity higher, smooth upward inflections.
         "happy": Prosody(
-            pitch=7.0, range=1.0, rate=0.38, level=4.0, tilt=2.0, formants=0.14, slope=1.5, accent=2.0, pause=-1.0
+            pitch=5.5, range=1.0, rate=0.38, level=4.0, tilt=2.0, formants=0.14, slope=1.5, accent=2.0, pause=-1.0
         ),
         # Murray and Arnott: pitch slightly lower, range slightly narrower, slower, intensity lower, downward
         # inflections. Scherer: less energy at high frequencies. Burkhardt and Sendlmeier: breathy. Cahn: pauses.
         "sad": Prosody(
-            pitch=-2.5, range=-0.9, rate=-0.35, level=-7.0, tilt=-8.0, breath=7.0, flutter=4.0, slope=-2.0, pause=2.0
+            pitch=-2.0, range=-1.5, rate=-0.35, level=-7.0, tilt=-8.0, breath=7.0, flutter=2.0, slope=-1.0, pause=2.0
         ),
         # Murray and Arnott: pitch very much higher, range much wider, slightly faster, +6 dB, abrupt changes on
         # stressed syllables; their synthesiser's laryngealisation. Scherer: more energy at high frequencies.
@@ -101,7 +102,7 @@ EMOTIONS: Mapping[str, Prosody] = MappingProxyType(
         ),
         # Cahn: steeply rising contour, much wider range, louder, less brilliance, somewhat faster. Pitch level and
         # breath as in joy, its neighbour.
-        "surprised": Prosody(pitch=8.0, range=1.3, rate=0.1, level=4.0, tilt=-3.0, breath=5.0, slope=9.0, accent=1.0),
+        "surprised": Prosody(pitch=7.0, range=1.3, rate=0.1, level=4.0, tilt=-3.0, breath=5.0, slope=9.0, accent=1.0),
     }
 )
 
