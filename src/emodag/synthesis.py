@@ -62,8 +62,8 @@ class Prosody:
 
 
 #: Full expression of each emotion. What the sources give in % is in octaves or semitones here. A wider range lifts the
-#: mean by itself, so joy and surprise need less of ``pitch`` to reach the published level. Fear is held to two thirds of
-#: the published interval, which would take high voices beyond 500 Hz.
+#: mean by itself, so joy and surprise need less of ``pitch`` to reach the published level. Fear is held to two thirds
+#: of the published interval, which would take high voices beyond 500 Hz.
 EMOTIONS: Mapping[str, Prosody] = MappingProxyType(
     {
         "neutral": Prosody(),
