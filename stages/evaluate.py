@@ -34,6 +34,7 @@ def evaluate(params, run):
 
     for report in found:
         run.log_metrics({f"{report.corpus}/{name}": value for name, value in report.scores.summary().items()})
+    run.log_artifact(layout.MODELS, "bundle")
     run.log_artifact(layout.PLOTS, "plots")
     run.log_artifact(layout.METRICS / "evaluate.json", "metrics")
     run.log_artifact(layout.METRICS / "report.json", "metrics")

@@ -13,7 +13,7 @@ def synthesize(params, run):
             layout.raw(corpus),
             speakers=params.synthesize.speakers,
             takes=params.synthesize.takes,
-            seed=params.seed,
+            seed=params.synthesize.seed,
             jobs=params.compute.jobs,
         )
         print(f"{corpus}: {made.clips} clips by {made.speakers} speakers, {made.seconds:.0f} s, {made.digest[:16]}")

@@ -40,7 +40,6 @@ def train(params, run):
     run.log_metrics({f"uar_fold_{fold}": uar for fold, uar in scores.items()})
     run.log_metrics({f"uar_{corpus}": uar for corpus, uar in by_corpus.items()})
     run.log_metrics({"uar": float(np.mean(list(by_corpus.values()))), "rounds": final.rounds, "onnx": difference})
-    run.log_artifact(layout.MODELS, "bundle")
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ class Synthesize(Section):
 
     speakers: int = Field(ge=10, le=40, description="speakers in each demo corpus, half of them female")
     takes: int = Field(ge=1, le=20, description="recordings of each emotion by each speaker")
+    seed: int = Field(ge=0, lt=2**32, description="its own, so that repeating training with another keeps the data")
 
 
 class Organize(Section):

@@ -145,12 +145,13 @@ def cross_corpus(data: Dataset, corpus: str, bundle: Bundle, settings: Evaluate,
 
 
 def write_metrics(reports: list[Report], folder: Path) -> None:
-    """Write ``evaluate.json``, ``report.json`` and, for ``dvc plots``, ``plots/*.csv``, which it replaces."""
+    """Write ``evaluate.json``, ``report.json`` and, for ``dvc plots``, the tables of ``plots/``, which it replaces."""
     with atomic_directory(folder / "plots") as out:
+        (out / "confusion").mkdir()
         for report in reports:
             names = np.array(report.scores.classes)
             actual = pd.DataFrame({"actual": names[report.truth], "predicted": names[report.predicted]})
-            actual.to_csv(out / f"confusion_{report.corpus}.csv", index=False)
+            actual.to_csv(out / "confusion" / f"{report.corpus}.csv", index=False)
         rows = [
             {"corpus": report.corpus, "protocol": report.protocol, "leaky": report.leaky, "emotion": emotion} | row
             for report in reports

@@ -108,7 +108,7 @@ def test_scores_in_and_across_corpora(usual, model, capsys):
     assert written == {
         "models/model.onnx", "models/bundle.json", "predictions/predictions.parquet", "predictions/folds.parquet",
         "metrics/evaluate.json", "metrics/report.json", "metrics/plots/recall.csv",
-        "metrics/plots/confusion_alpha.csv", "metrics/plots/confusion_gamma.csv",
+        "metrics/plots/confusion/alpha.csv", "metrics/plots/confusion/gamma.csv",
         "plots/confusion_alpha.png", "plots/confusion_gamma.png", "plots/recall_alpha.png", "plots/recall_gamma.png",
     }  # fmt: skip
 
@@ -120,7 +120,7 @@ def test_metrics_can_be_recomputed_from_the_predictions(usual):
     predicted = np.array(classes)[table[classes].to_numpy().argmax(axis=1)]
     recalls = [np.mean(predicted[table["emotion"] == emotion] == emotion) for emotion in classes]
     assert usual.metrics()["alpha"]["uar"] == pytest.approx(np.mean(recalls), abs=1e-12)
-    confusion = pd.read_csv("metrics/plots/confusion_alpha.csv")
+    confusion = pd.read_csv("metrics/plots/confusion/alpha.csv")
     assert usual.metrics()["alpha"]["wa"] == pytest.approx((confusion["actual"] == confusion["predicted"]).mean())
 
 
@@ -194,7 +194,7 @@ def test_what_a_removed_corpus_left_in_the_metrics_goes(usual):
     Path("data/features/test/gamma").rmdir()
     usual.run("evaluate")
     assert list(usual.metrics()) == ["alpha"]
-    assert sorted(path.name for path in Path("metrics/plots").iterdir()) == ["confusion_alpha.csv", "recall.csv"]
+    assert [path.name for path in Path("metrics/plots/confusion").iterdir()] == ["alpha.csv"]
     assert not Path("plots/confusion_gamma.png").exists()
     assert Path("metrics/results.json").exists()
 
