@@ -82,6 +82,9 @@ def synthetic_corpus():
             schema.write(index, schema.INDEX, folder / "index.parquet")
             np.save(folder / "functionals.npy", functionals)
             np.save(folder / "frames.npy", np.zeros((10 * len(index), 3), np.float32))
-            write_json(folder / "features.json", {"names": cls.names, "settings": cls.settings})
+            write_json(
+                folder / "features.json",
+                {"frames": {"group": ["a", "b", "c"]}, "names": cls.names, "settings": cls.settings},
+            )
 
     return Synthetic

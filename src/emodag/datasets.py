@@ -13,7 +13,7 @@ import pandas as pd
 
 from emodag import layout, schema
 from emodag.errors import CorpusError, DataError
-from emodag.files import read_json
+from emodag.features.store import open_features
 from emodag.labels import CalmPolicy, apply_calm, in_order
 from emodag.params import Params, Role
 
@@ -115,17 +115,13 @@ def describe(data: Dataset) -> str:
 
 
 def _read(folder: Path) -> Dataset:
-    description = read_json(folder / "features.json")
-    functionals = np.load(folder / "functionals.npy", mmap_mode="r")
-    index = schema.read(folder / "index.parquet", schema.INDEX)
-    data = Dataset(index, functionals, description["names"], description["settings"], str(folder))
-    if functionals.shape != (len(index), len(data.names)):
-        raise DataError(f"{folder}: {functionals.shape} functionals for {len(index)} clips of {len(data.names)} names")
-    finite = np.isfinite(functionals)
+    stored = open_features(folder)
+    data = Dataset(stored.index, stored.functionals, list(stored.names.functionals), stored.settings, str(folder))
+    finite = np.isfinite(data.functionals)
     if not finite.all():
         row, column = np.argwhere(~finite)[0]
         raise DataError(
-            f"{folder}: {data.names[column]} of {index['clip_id'][row]} is {functionals[row, column]}, and "
+            f"{folder}: {data.names[column]} of {data.index['clip_id'][row]} is {data.functionals[row, column]}, and "
             f"{np.count_nonzero(~finite)} values in all are not finite; run featurize again"
         )
     return data
