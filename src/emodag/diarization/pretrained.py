@@ -56,7 +56,7 @@ class PretrainedDiarizer:
         check_samples(samples)
         if len(samples) == 0:
             return Annotation(uri=uri)
-        waveform = torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32))[None]
+        waveform = torch.tensor(samples, dtype=torch.float32)[None]
         output = self._pipeline(
             {"waveform": waveform, "sample_rate": SAMPLE_RATE, "uri": uri or "recording"},
             num_speakers=speakers or self.speakers,

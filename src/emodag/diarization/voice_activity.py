@@ -63,11 +63,13 @@ class VoiceActivityDetector:
             frame.
         """
         frames = -(-len(samples) // FRAME)
+        if frames == 0:
+            return np.zeros(0, dtype=np.float32)
         padded = np.zeros(_CONTEXT + frames * FRAME, dtype=np.float32)
         padded[_CONTEXT : _CONTEXT + len(samples)] = samples
         windows = np.lib.stride_tricks.sliding_window_view(padded, _CONTEXT + FRAME)[::FRAME]
         hidden = cell = np.zeros(_STATE, dtype=np.float32)
-        found = [np.zeros(0, dtype=np.float32)]
+        found = []
         for first in range(0, frames, _FRAMES_PER_CALL):
             block = np.ascontiguousarray(windows[first : first + _FRAMES_PER_CALL])
             probabilities, hidden, cell = self._session.run(
