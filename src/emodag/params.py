@@ -93,8 +93,9 @@ class TimeStretch(Section):
 
     kind: Literal["time_stretch"]
     p: float = Field(ge=0, le=1)
-    min_rate: float = Field(gt=0.1, lt=10, description="below 1 is slower")
-    max_rate: float = Field(gt=0.1, lt=10)
+    # Below half speed the stretcher turns phases by a generator of its own that cannot be seeded.
+    min_rate: float = Field(ge=0.5, le=4, description="below 1 is slower")
+    max_rate: float = Field(ge=0.5, le=4)
 
 
 class PitchShift(Section):
@@ -149,6 +150,9 @@ class Featurize(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Featurize:
+        for name in ("n_fft", "win_length"):
+            if getattr(self, name) % 2:
+                raise ValueError(f"{name} ({getattr(self, name)}) must be even, so that a frame has a centre")
         if self.win_length > self.n_fft:
             raise ValueError(f"win_length ({self.win_length}) must not exceed n_fft ({self.n_fft})")
         if self.hop_length > self.win_length:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.ndimage import correlate1d
 
 #: What is computed of each frame feature, in this order.
 STATISTICS = ("mean", "std", "skewness", "slope", "std_difference", "std_delta_05", "std_delta_17")
@@ -34,31 +35,33 @@ def functionals(frames: np.ndarray, frame_rate: float) -> np.ndarray:
         float32 [features * statistics], in the order of :func:`names`. Slopes are per second. What a clip is too short
         for (a slope of one frame, a delta over fewer frames than it spans) is 0: no movement is seen.
     """
-    values = frames.astype(np.float64)
-    mean = values.mean(axis=0)
-    centred = values - mean
-    std = centred.std(axis=0)
+    # A row per feature: everything below runs along contiguous memory.
+    values = np.ascontiguousarray(frames.T, dtype=np.float64)
+    mean = values.mean(axis=1)
+    values -= mean[:, np.newaxis]
+    squares = values * values
+    std = np.sqrt(squares.mean(axis=1))
     constant = std <= _CONSTANT * np.maximum(1.0, np.abs(mean))
-    skewness = np.where(constant, 0.0, (centred**3).mean(axis=0) / np.where(constant, 1.0, std) ** 3)
+    third_moment = np.einsum("ij,ij->i", squares, values) / values.shape[1]
     statistics = [
         mean,
         std,
-        skewness,
-        _slopes(centred, len(centred)).mean(axis=0) * frame_rate,
-        _slopes(values, 2).std(axis=0),
-        _slopes(values, 5).std(axis=0),
-        _slopes(values, 17).std(axis=0),
+        np.where(constant, 0.0, third_moment / np.where(constant, 1.0, std) ** 3),
+        _slopes(values, values.shape[1])[:, 0] * frame_rate,
+        _slopes(values, 2).std(axis=1),
+        _slopes(values, 5).std(axis=1),
+        _slopes(values, 17).std(axis=1),
     ]
     return np.concatenate(statistics).astype(np.float32)
 
 
 def _slopes(values: np.ndarray, width: int) -> np.ndarray:
-    """Slopes per frame of lines fitted to every ``width`` frames in a row: [frames - width + 1, features]."""
-    if width < 2 or len(values) < width:
-        return np.zeros((1, values.shape[1]))
+    """Slopes per frame of lines fitted to every ``width`` frames in a row: [features, frames - width + 1]."""
+    count = values.shape[1]
+    if width < 2 or count < width:
+        return np.zeros((len(values), 1))
     weights = np.arange(width) - (width - 1) / 2
     weights /= (weights**2).sum()
-    slopes = np.zeros((len(values) - width + 1, values.shape[1]))
-    for position, weight in enumerate(weights):
-        slopes += weight * values[position : position + len(slopes)]
-    return slopes
+    if width == count:
+        return values @ weights[:, np.newaxis]
+    return correlate1d(values, weights, axis=1)[:, width // 2 : count - (width - 1) // 2]

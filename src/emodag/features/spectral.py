@@ -31,16 +31,19 @@ FLOOR = 1e-10  # power, as librosa's amin: -100 dB
 RANGE = 80.0  # dB below the loudest band of a clip, as librosa's top_db
 ZERO = 1e-10  # samples below this magnitude have no sign, as in librosa
 
-# Frames transformed at a time: their spectra stay within a core's cache, whatever the length of the clip.
-BLOCK = 64
+# Samples transformed at a time: their spectra stay within a core's cache, whatever the length of the clip.
+BLOCK = 3 * 2**15
 
 
 class _Bank(NamedTuple):
-    """What depends on the settings alone: ``bands`` float32 [bins, n_mels + CHROMA], the rest as in :mod:`librosa`."""
+    """What depends on the settings alone: ``bands`` float32 [bins, n_mels + CHROMA], and
+
+    ``moments`` float32 [bins, 2]: ones and the frequencies of the bins in Hz, for sums over a spectrum.
+    """
 
     window: np.ndarray
     bands: np.ndarray
-    frequencies: np.ndarray
+    moments: np.ndarray
 
 
 def names(settings: Featurize) -> dict[str, tuple[str, ...]]:
@@ -81,18 +84,18 @@ def frames(samples: np.ndarray, settings: Featurize) -> np.ndarray:
     centroid, bandwidth, rms, zero_crossings = values[:, mfcc_end + CHROMA :].T
 
     # Buffers are made once: fresh memory for every block costs more than what is computed in it.
-    rows, bins = min(BLOCK, len(windows)), n_fft // 2 + 1
-    frame = np.zeros((rows, n_fft), dtype=np.float32)
-    power, deviation = np.empty((2, rows, bins), dtype=np.float32)
-    for start in range(0, len(windows), BLOCK):
-        block = windows[start : start + BLOCK]
+    step, bins = min(max(1, BLOCK // n_fft), len(windows)), n_fft // 2 + 1
+    frame = np.zeros((step, n_fft), dtype=np.float32)
+    power, deviation = np.empty((2, step, bins), dtype=np.float32)
+    for start in range(0, len(windows), step):
+        block = windows[start : start + step]
         here, rows = slice(start, start + len(block)), slice(len(block))
         np.multiply(block, bank.window, out=frame[rows, :win_length])
         _power(frame[rows], out=power[rows])
         banded = power[rows] @ bank.bands
         mel[here], chroma[here] = banded[:, :n_mels], _relative(banded[:, n_mels:])
         magnitude = np.sqrt(power[rows], out=power[rows])
-        centroid[here], bandwidth[here] = _moments(magnitude, bank.frequencies, deviation[rows])
+        centroid[here], bandwidth[here] = _moments(magnitude, bank.moments, deviation[rows])
         np.einsum("ij,ij->i", block, block, out=rms[here])
     rms /= win_length
     np.sqrt(rms, out=rms)
@@ -116,8 +119,9 @@ def _bank(n_fft: int, win_length: int, n_mels: int, fmin: float, fmax: float) ->
     mel = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=n_fft, n_mels=n_mels, fmin=fmin, fmax=fmax)
     chroma = librosa.filters.chroma(sr=SAMPLE_RATE, n_fft=n_fft, n_chroma=CHROMA, tuning=0.0)
     bands = np.ascontiguousarray(np.concatenate([mel, chroma]).T, dtype=np.float32)
-    frequencies = np.fft.rfftfreq(n_fft, 1 / SAMPLE_RATE).astype(np.float32)
-    return _Bank(window, bands, frequencies)
+    frequencies = np.fft.rfftfreq(n_fft, 1 / SAMPLE_RATE)
+    moments = np.stack([np.ones_like(frequencies), frequencies], axis=1).astype(np.float32)
+    return _Bank(window, bands, moments)
 
 
 def _power(frame: np.ndarray, out: np.ndarray) -> None:
@@ -134,23 +138,24 @@ def _relative(chroma: np.ndarray) -> np.ndarray:
     return chroma / np.where(peak < np.finfo(np.float32).tiny, np.float32(1), peak)
 
 
-def _moments(magnitude: np.ndarray, frequencies: np.ndarray, deviation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _moments(magnitude: np.ndarray, moments: np.ndarray, deviation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of frequency weighted by magnitude [frames, bins]; 0 for a frame of zeros.
 
     ``deviation`` is memory of the same shape to work in.
     """
-    total = magnitude.sum(axis=1)
-    total[total < np.finfo(np.float32).tiny] = 1
-    centroid = magnitude @ frequencies / total
+    total, weighted = (magnitude @ moments).T
+    total = np.where(total < np.finfo(np.float32).tiny, np.float32(1), total)
+    centroid = weighted / total
     # In two passes: the mean of squares less the squared mean would lose a narrow band to rounding.
-    np.subtract(frequencies, centroid[:, np.newaxis], out=deviation)
+    np.subtract(moments[:, 1], centroid[:, np.newaxis], out=deviation)
     deviation *= deviation
     return centroid, np.sqrt(np.einsum("ij,ij->i", deviation, magnitude) / total)
 
 
 def _zero_crossing_rate(samples: np.ndarray, win_length: int, hop_length: int) -> np.ndarray:
     """Changes of sign inside each frame, divided by its length in samples."""
-    negative = np.pad(samples, win_length // 2, mode="edge") < -ZERO
-    changes = np.concatenate([[0], np.cumsum(negative[1:] != negative[:-1], dtype=np.int64)])
+    negative = np.pad(samples < -ZERO, win_length // 2, mode="edge")
+    changes = np.zeros(len(negative), dtype=np.int32)
+    np.cumsum(negative[1:] != negative[:-1], out=changes[1:])
     last = changes[win_length - 1 :: hop_length]
     return (last - changes[: len(changes) - win_length + 1 : hop_length]) / win_length
