@@ -147,17 +147,15 @@ def cross_corpus(data: Dataset, corpus: str, bundle: Bundle, settings: Evaluate,
 def write_metrics(reports: list[Report], folder: Path) -> None:
     """Write ``evaluate.json``, ``report.json`` and, for ``dvc plots``, the tables of ``plots/``, which it replaces."""
     with atomic_directory(folder / "plots") as out:
-        (out / "confusion").mkdir()
+        # A file per corpus: in one table, bars of the same emotion would be stacked on each other.
+        for kind in ("confusion", "recall"):
+            (out / kind).mkdir()
         for report in reports:
             names = np.array(report.scores.classes)
             actual = pd.DataFrame({"actual": names[report.truth], "predicted": names[report.predicted]})
             actual.to_csv(out / "confusion" / f"{report.corpus}.csv", index=False)
-        rows = [
-            {"corpus": report.corpus, "protocol": report.protocol, "leaky": report.leaky, "emotion": emotion} | row
-            for report in reports
-            for emotion, row in report.scores.per_class().items()
-        ]
-        pd.DataFrame(rows).to_csv(out / "recall.csv", index=False)
+            recalls = pd.DataFrame.from_dict(report.scores.per_class(), orient="index").rename_axis("emotion")
+            recalls.to_csv(out / "recall" / f"{report.corpus}.csv")
     write_json(folder / "report.json", {report.corpus: report.details() for report in reports})
     write_json(folder / "evaluate.json", {report.corpus: report.summary() for report in reports})
 
