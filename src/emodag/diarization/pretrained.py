@@ -108,7 +108,7 @@ def _hub_config(name: str) -> Path:
             f"{name}: neither a folder nor a name on the hub (like pyannote/speaker-diarization-community-1)"
         ) from None
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip() or "no reason given").splitlines()[0]
         raise DiarizationError(
             f"{name}: cannot be fetched ({type(error).__name__}: {reason}). If it is gated, accept its conditions at "
             f"https://hf.co/{name} and set HF_TOKEN to a token of that account; "
@@ -120,9 +120,9 @@ def _check_config(path: Path) -> None:
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
         pipeline = config["pipeline"]["name"]
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
+        preprocessors = (config.get("preprocessors") or {}).values()
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
         raise DiarizationError(f"{path}: not a pipeline's {CONFIG}: expected YAML with pipeline.name") from None
-    preprocessors = (config.get("preprocessors") or {}).values()
     for name in [pipeline, *(each.get("name") for each in preprocessors if isinstance(each, dict))]:
         if not str(name).startswith(_OWN_CLASSES):
             raise DiarizationError(f"{path}: names {name!r}; only pyannote.audio's own classes are loaded")
