@@ -133,7 +133,7 @@ def open_features(folder: Path) -> StoredFeatures:
         frames, functionals = (
             np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in ("frames.npy", "functionals.npy")
         )
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError) as error:
         raise DataError(f"{folder}: no readable features ({error}); run `dvc repro` to compute them") from None
     index = schema.read(folder / "index.parquet", schema.INDEX)
     names = FeatureNames({group: tuple(each) for group, each in described["frames"].items()}, tuple(described["names"]))
