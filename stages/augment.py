@@ -6,12 +6,13 @@ from _stage import stage
 from emodag import layout, schema
 from emodag.augmentation import augment_corpus
 from emodag.files import atomic_directory
+from emodag.params import role_named
 
 
 def augment(params, run, corpus, role):
     manifest = schema.read(layout.organized(corpus) / "manifest.parquet", schema.MANIFEST)
     turns = schema.read(layout.turns(corpus) / "turns.parquet", schema.TURNS)
-    if role != "train":
+    if role_named(role) != "train":
         manifest = manifest.head(0)
     with atomic_directory(layout.augmented(corpus)) as out:
         copies = augment_corpus(

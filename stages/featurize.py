@@ -9,6 +9,7 @@ from emodag import layout
 from emodag.features import featurize_corpus
 from emodag.features.corpus import read_source
 from emodag.files import atomic_directory
+from emodag.params import role_named
 
 
 def featurize(params, run, corpus, role):
@@ -17,7 +18,7 @@ def featurize(params, run, corpus, role):
         read_source(layout.organized(corpus), layout.turns(corpus)),
         read_source(layout.augmented(corpus), layout.augmented(corpus)),
     ]
-    with atomic_directory(layout.features(corpus, role)) as out:
+    with atomic_directory(layout.features(corpus, role_named(role))) as out:
         clips, frames = featurize_corpus(
             sources, out, params.featurize, jobs=params.compute.jobs, description=f"featurize {corpus}"
         )

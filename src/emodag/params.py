@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -262,6 +262,18 @@ class Params(Section):
     def flat(self) -> dict[str, Any]:
         """Every value under its dotted key, as MLflow and ``dvc params`` name them."""
         return flatten(self.model_dump(mode="json"))
+
+
+def role_named(word: str) -> Role:
+    """The role that a stage was given on its command line.
+
+    Raises:
+        ParamsError: there is no such role.
+    """
+    accepted = get_args(Role)
+    if word not in accepted:
+        raise ParamsError(f"{word!r} is no role; accepted: {', '.join(accepted)}{_close(word, list(accepted))}")
+    return word
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -111,12 +110,16 @@ _DRAW: dict[str, Callable[[Any, np.random.Generator], Setting]] = {
 
 
 def _noise(samples: np.ndarray, setting: Setting) -> np.ndarray:
-    from audiomentations import AddGaussianSNR
+    # Not audiomentations' AddGaussianSNR: it draws from the global generators, and it scales the noise by its expected
+    # level, which on a clip of 10 ms misses the ratio by more than half a decibel.
+    noise = np.random.default_rng(setting["seed"]).standard_normal(len(samples), dtype=np.float32)
+    wanted = _level(samples) * 10 ** (-setting["snr"] / 20)
+    return samples + noise * np.float32(wanted / _level(noise))
 
-    # The library draws from the global generators; seeding them makes its noise a function of the recorded seed.
-    np.random.seed(setting["seed"])  # noqa: NPY002
-    random.seed(setting["seed"])
-    return AddGaussianSNR(min_snr_db=setting["snr"], max_snr_db=setting["snr"], p=1.0)(samples, SAMPLE_RATE)
+
+def _level(samples: np.ndarray) -> float:
+    """Root mean square."""
+    return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
 
 
 def _time_stretch(samples: np.ndarray, setting: Setting) -> np.ndarray:
