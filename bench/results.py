@@ -7,6 +7,7 @@ committed params, with only the corpora, the protocol and the model set as the r
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +91,8 @@ def _percent(value: float) -> str:
 
 
 def _title(corpus: str) -> str:
-    return REGISTRY[corpus].title.split(":")[0].split(" (")[0]
+    """The name that the literature uses, which each title has in brackets."""
+    return re.search(r"\(([^()]+)\)", REGISTRY[corpus].title)[1]
 
 
 def write_readme(rows: list[dict]) -> None:

@@ -163,7 +163,7 @@ def _open(params: Params, stage: str) -> tuple[MlflowClient, str, str]:
         else:
             tags = {
                 _KEY: key,
-                "mlflow.runName": name or f"{params.model} on {'+'.join(params.with_role('train'))}, {params.train.protocol}",
+                "mlflow.runName": name or _title(params),
                 "mlflow.source.name": "dvc",
                 "mlflow.source.git.commit": commit,
                 "dvc.exp_name": name or "",
@@ -229,6 +229,10 @@ def _git(*arguments: str) -> str:
         return subprocess.run(("git", *arguments), capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "none"
+
+
+def _title(params: Params) -> str:
+    return f"{params.model} on {' + '.join(params.with_role('train'))} by {params.train.protocol}"
 
 
 def _digest(content: Any) -> str:
