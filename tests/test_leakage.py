@@ -62,6 +62,20 @@ def test_speakers_may_be_shared_only_under_a_leaky_protocol(synthetic_corpus):
             check_leakage(folds, predictions, index, protocol)
 
 
+def test_beside_a_leaky_corpus_the_others_are_still_guarded(synthetic_corpus):
+    """EmoBox's folds share speakers in EmoDB but not in SAVEE."""
+    tables = [synthetic_corpus.make("savee", ["JE", "KL", "DC"])[0], synthetic_corpus.make("emodb", 3)[0]]
+    index = pd.concat(tables, ignore_index=True)
+    train = Train(protocol="random", folds=3, validation=0.25, calm="keep", emobox_folds=None)
+    folds = pd.concat([split(tables[0], train.model_copy(update={"protocol": "loso"}), 0), split(tables[1], train, 0)])
+    predictions = folds[folds["part"] == "test"].merge(index[["clip_id", "emotion"]], on="clip_id")
+    check_leakage(folds, predictions, index, "emobox")
+    held = folds.loc[(folds["fold"] == 1) & (folds["part"] == "validation"), "clip_id"]
+    clip = held[held.str.startswith("savee")].iloc[0]
+    with pytest.raises(LeakageError, match=r"speakers stand in two parts.*savee"):
+        check_leakage(move(folds, "train", fold=1, clip_id=clip), predictions, index, "emobox")
+
+
 @pytest.mark.parametrize("part", ["test", "validation"])
 def test_a_copy_that_is_held_out_is_found(tables, part):
     index, folds, predictions = tables

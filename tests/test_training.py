@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture
 def params():
     loaded = parameters.load(ROOT / "params.yaml")
-    mlp = loaded.models.mlp.model_copy(update={"hidden": [20], "max_epochs": 30, "batch_size": 16})
+    mlp = loaded.models.mlp.model_copy(update={"hidden": [20], "alpha": 0.01, "max_epochs": 30, "batch_size": 16})
     xgboost = loaded.models.xgboost.model_copy(update={"max_rounds": 20, "max_depth": 2})
     return loaded.model_copy(
         update={

@@ -120,9 +120,9 @@ def _predicted_where_tested(folds: pd.DataFrame, predictions: pd.DataFrame) -> N
 
 def _in_two_parts(rows: pd.DataFrame, column: str) -> pd.DataFrame:
     """Each fold and value of a column that occurs in more than one part, with those parts."""
-    parts = rows[["fold", column, "part"]].drop_duplicates().sort_values(["fold", column, "part"])
-    parts = parts.groupby(["fold", column], sort=True)["part"].agg(["size", " and ".join]).reset_index()
-    return parts[parts["size"] > 1].rename(columns={"join": "part"})
+    parts = rows[["fold", column, "part"]].drop_duplicates()
+    parts = parts[parts.duplicated(["fold", column], keep=False)].sort_values(["fold", column, "part"])
+    return parts.groupby(["fold", column], sort=True)["part"].agg(" and ".join).reset_index()
 
 
 def _with_fold(rows: pd.DataFrame) -> list[str]:

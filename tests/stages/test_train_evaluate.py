@@ -39,7 +39,13 @@ class Checkout:
         self.folder, self.synthetic = folder, synthetic
         self.params = yaml.safe_load((ROOT / "params.yaml").read_text())
         self.params["corpora"] = {}
-        self.params["models"]["mlp"] |= {"hidden": [16], "batch_size": 32, "max_epochs": 20, "learning_rate": 0.01}
+        self.params["models"]["mlp"] |= {
+            "hidden": [16],
+            "alpha": 0.01,
+            "batch_size": 32,
+            "max_epochs": 20,
+            "learning_rate": 0.01,
+        }
         self.params["models"]["xgboost"] |= {"max_rounds": 15, "max_depth": 2}
         self.params["train"]["folds"] = 3
         self.params["evaluate"]["resamples"] = 200
