@@ -64,7 +64,7 @@ def score(checkout: Checkout, setting: Setting, model: str) -> dict:
         "encoder": "none",
         **{key: result[key] for key in ("uar", "uar_low", "uar_high", "wa", "f1", "clips", "speakers", "leaky")},
         "trained_on": [corpus for corpus, role in setting.corpora.items() if role == "train"],
-        "classes": len(result["classes"]),
+        "classes": result["classes"],
     }
 
 
