@@ -13,7 +13,7 @@ from emodag.splits import EMOBOX_CLIPS, EMOBOX_SPEAKERS, describe, is_leaky, spl
 
 def settings(protocol="speaker_kfold", **changes) -> Train:
     return Train(
-        **{"protocol": protocol, "folds": 3, "validation": 0.25, "calm": "keep", "emobox_folds": None} | changes
+        **{"protocol": protocol, "folds": 3, "validation": 0.25, "calm": "keep", "emobox_folds": "protocols"} | changes
     )
 
 
@@ -262,7 +262,7 @@ def test_emobox_clip_lists_must_be_given(synthetic_corpus, corpus):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "No such file"),
+        (None, "no such file"),
         ("not json", "does not list clips"),
         ("[]", "does not list clips"),
         ('{"corpora": {"ravdess": {}}}', "does not list clips under corpora.emodb"),

@@ -51,7 +51,7 @@ def progress(results: Iterable[Result], *, total: int, description: str) -> Iter
     if sys.stderr.isatty():
         from tqdm import tqdm
 
-        yield from tqdm(results, total=total, desc=description, unit="clip", leave=False)
+        yield from tqdm(results, total=total, desc=description, leave=False)
         return
     start = last = time.monotonic()
     for done, result in enumerate(results, start=1):

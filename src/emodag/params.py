@@ -202,7 +202,7 @@ class Train(Section):
     folds: int = Field(ge=2, le=100, description="of speaker_kfold and random; emobox and loso have their own")
     validation: Fraction = Field(description="share of a training part's speakers held out for early stopping")
     calm: CalmPolicy = Field(description="what becomes of 'calm', which only RAVDESS has")
-    emobox_folds: str | None = Field(description="EmoBox's folds that list clips rather than speakers: a JSON file")
+    emobox_folds: str = Field(description="EmoBox's folds that list clips: a JSON file, or the folder that holds it")
 
 
 class Evaluate(Section):

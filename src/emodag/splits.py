@@ -49,6 +49,9 @@ EMOBOX_SPEAKERS: Mapping[str, tuple[tuple[str, ...], ...]] = MappingProxyType(
 #: Corpora whose EmoBox folds list clips, the same speakers on both sides -> their names in EmoBox.
 EMOBOX_CLIPS: Mapping[str, str] = MappingProxyType({"emodb": "emodb", "crema_d": "cremad", "tess": "tess"})
 
+#: What :attr:`emodag.params.Train.emobox_folds` holds where it names a folder.
+EMOBOX_FILE = "emobox_folds.json"
+
 
 def is_leaky(corpus: str, protocol: str) -> bool:
     """Whether the protocol lets speakers of the corpus stand on both sides of a fold."""
@@ -253,13 +256,15 @@ def _emobox_folds(corpus: str, train: Train) -> dict[int, list[str]]:
     if corpus not in EMOBOX_CLIPS:
         known = ", ".join([*EMOBOX_SPEAKERS, *EMOBOX_CLIPS])
         raise DataError(f"EmoBox has no folds for {corpus}; it has them for {known}. Use train.protocol=speaker_kfold")
-    if train.emobox_folds is None:
+    path = Path(train.emobox_folds)
+    if path.is_dir():
+        path /= EMOBOX_FILE
+    if not path.exists():
         raise ParamsError(
-            f"train.emobox_folds: EmoBox's folds of {corpus} list clips, too many to be built in; give the path of a "
-            'JSON that holds {"corpora": {"' + EMOBOX_CLIPS[corpus] + '": {"folds": {"1": {"test_utterances": '
+            f"train.emobox_folds: {path}: no such file. EmoBox's folds of {corpus} list clips, too many to build in; "
+            f'give a JSON that holds {{"corpora": {{"{EMOBOX_CLIPS[corpus]}": {{"folds": {{"1": {{"test_utterances": '
             "[stems]}}}}}, or use train.protocol=loso or speaker_kfold"
         )
-    path = Path(train.emobox_folds)
     try:
         folds = json.loads(path.read_text(encoding="utf-8"))["corpora"][EMOBOX_CLIPS[corpus]]["folds"]
         return {int(number): [f"{corpus}/{stem}" for stem in fold["test_utterances"]] for number, fold in folds.items()}

@@ -111,8 +111,7 @@ def stage_run(params: Params, stage: str) -> Iterator[Run]:
         client, parent_id, run_id = _open(params, stage)
     except Exception as error:
         _tell(error)
-        yield Run(None)
-        return
+        client, parent_id, run_id = None, "", ""
     run = Run(client, run_id, parent_id, final=stage == FINAL_STAGE)
     status = "FAILED"
     try:
