@@ -155,8 +155,8 @@ def test_a_second_file_of_the_same_name_is_rejected(tmp_path, settings):
 
 def test_equal_audio_under_two_names_is_kept_and_noted(tmp_path, settings):
     raw = tmp_path / "raw"
-    write(raw, "1006_TIE_HAP_XX.wav", voice(0))
-    write(raw, "1006_TIE_NEU_XX.flac", voice(0))
+    write(raw, "1006_TIE_HAP_XX.wav", audio.to_pcm16(voice(0)))
+    write(raw, "1006_TIE_NEU_XX.flac", audio.to_pcm16(voice(0)))
     write(raw, "1006_TIE_SAD_XX.wav", voice(1))
     done = organized("crema_d", raw, tmp_path / "out", settings)
     assert len(done.manifest) == 3
