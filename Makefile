@@ -28,6 +28,7 @@ $(READY): requirements.txt requirements-nodeps.txt pyproject.toml
 
 repro: $(READY) ## run the pipeline; only what changed is computed
 	emodag check
+	emodag prune
 	dvc repro
 
 test: $(READY) ## run the tests; those on real corpora need ../shared or EMODAG_SHARED

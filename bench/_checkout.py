@@ -68,4 +68,5 @@ class Checkout:
             place[last] = value
         with (self.place / "params.yaml").open("w", encoding="utf-8") as file:
             yaml.dump(content, file)
+        self._call("emodag", "prune")
         self._call("dvc", "repro", "--quiet", **variables)

@@ -6,6 +6,7 @@ Imported first by each stage script, before anything that reads the environment.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,20 +22,24 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "false")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
+from emodag import layout, tracking  # noqa: E402
 from emodag import params as parameters  # noqa: E402
-from emodag import tracking  # noqa: E402
 from emodag.errors import EmodagError  # noqa: E402
 
 
 def stage(job: Callable[..., None]) -> None:
     """Run ``job(params, run, *arguments of the command line)`` as the stage that bears its name.
 
-    ``run`` is the stage's MLflow run. An :class:`EmodagError` ends the process with its message and status 1.
+    ``run`` is the stage's MLflow run. An :class:`EmodagError` ends the process with its message and status 1. Features
+    of corpora that left ``params.yaml`` are removed first, so that no stage reads them (DVC's cache keeps them).
     """
     arguments = sys.argv[1:]
     name = "@".join([job.__name__, *arguments[:1]])
     try:
         params = parameters.load()
+        for folder in layout.left_over(params.corpora):
+            shutil.rmtree(folder)
+            print(f"{folder} is removed: params.yaml no longer lists that corpus with that role")
         with tracking.stage_run(params, name) as run:
             job(params, run, *arguments)
     except EmodagError as error:

@@ -178,7 +178,7 @@ def check_data(bundle: Bundle, data: Dataset) -> None:
     if fingerprint(data.index) != bundle.fingerprint:
         raise DataError(
             f"{data.source}: the clips are not those that the model was trained on ({bundle.clips} then, "
-            f"{len(data.index)} now); run train again"
+            f"{len(data.index)} now); run `dvc repro` to train again"
         )
 
 

@@ -148,6 +148,18 @@ def check() -> None:
 
 
 @app.command()
+def prune() -> None:
+    """Delete features of corpora that params.yaml no longer lists; DVC's cache keeps them."""
+    import shutil
+
+    from emodag import layout, params
+
+    for folder in layout.left_over(params.load().corpora):
+        shutil.rmtree(folder)
+        print(f"deleted {folder}")
+
+
+@app.command()
 def ui(
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="port to listen on")] = 5000,

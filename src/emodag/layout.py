@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 PARAMS = Path("params.yaml")
@@ -36,3 +37,13 @@ def augmented(corpus: str) -> Path:
 def features(corpus: str, role: str) -> Path:
     """``frames.npy``, ``functionals.npy``, ``index.parquet``, ``features.json``."""
     return FEATURES / role / corpus
+
+
+def left_over(roles: Mapping[str, str]) -> list[Path]:
+    """Features that lie under a role which their corpus does not have (any more), sorted.
+
+    Whoever reads all corpora of a role would read them too. ``dvc exp run`` takes away what its params do not list,
+    ``dvc repro`` does not.
+    """
+    found = (path for path in FEATURES.glob("*/*") if path.is_dir() and not path.name.startswith("."))
+    return sorted(path for path in found if roles.get(path.name) != path.parent.name)

@@ -193,7 +193,9 @@ def _experiment(client: MlflowClient, name: str, *, local: bool) -> str:
         return experiment.experiment_id
     # A local store's default would be a folder below the working directory, which a queued experiment loses.
     location = (home() / "mlartifacts").as_uri() if local else None
-    return client.create_experiment(name, artifact_location=location)
+    # The kind makes MLflow's pages open on runs rather than on traces of language models.
+    tags = {"mlflow.experimentKind": "custom_model_development"}
+    return client.create_experiment(name, artifact_location=location, tags=tags)
 
 
 def _link_stages(client: MlflowClient, params: Params, parent_id: str) -> None:
