@@ -167,9 +167,10 @@ def ui(
     """Open MLflow on the runs of this checkout."""
     import os
 
-    from emodag.tracking import store_uri
+    from emodag import params, tracking
 
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store_uri()]
+    print(f"open {tracking.page(params.load(), f'http://{host}:{port}')}", flush=True)
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", tracking.store_uri()]
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.execv(sys.executable, [*command, "--host", host, "--port", str(port)])
 

@@ -56,6 +56,16 @@ def store_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home() / 'mlflow.db'}"
 
 
+def page(params: Params, address: str) -> str:
+    """Where MLflow's server at ``address`` shows the runs of this checkout."""
+    from mlflow import MlflowClient
+
+    experiment = MlflowClient(tracking_uri=store_uri()).get_experiment_by_name(params.tracking.experiment)
+    # Without the type, MLflow's pages open as a tool for language models.
+    place = f"#/experiments/{experiment.experiment_id}/runs" if experiment else "#/experiments"
+    return f"{address}/{place}?workflowType=machine_learning"
+
+
 class Run:
     """What a stage logs to. Failures of the store are told once and never reach the stage."""
 
@@ -154,6 +164,7 @@ def _open(params: Params, stage: str) -> tuple[MlflowClient, str, str]:
         experiment_id = _experiment(client, params.tracking.experiment, local=uri.startswith("sqlite:"))
         commit = os.environ.get("DVC_EXP_BASELINE_REV") or _git("rev-parse", "HEAD")
         name = os.environ.get("DVC_EXP_NAME")
+        experiment = {"dvc.exp_name": name} if name else {}
         key = f"{name or commit}-{_digest(params.flat())}"
         found = client.search_runs([experiment_id], f"tags.`{_KEY}` = '{key}'", max_results=1)
         if found:
@@ -165,9 +176,9 @@ def _open(params: Params, stage: str) -> tuple[MlflowClient, str, str]:
                 "mlflow.runName": name or _title(params),
                 "mlflow.source.name": "dvc",
                 "mlflow.source.git.commit": commit,
-                "dvc.exp_name": name or "",
                 "dvc.baseline": commit,
                 "git.branch": _git("rev-parse", "--abbrev-ref", "HEAD"),
+                **experiment,
             }
             parent_id = client.create_run(experiment_id, tags=tags).info.run_id
             entries = [Param(key, str(value)) for key, value in params.flat().items()]
@@ -179,8 +190,8 @@ def _open(params: Params, stage: str) -> tuple[MlflowClient, str, str]:
         "mlflow.runName": stage,
         "mlflow.source.name": f"stages/{job}.py",
         "mlflow.source.git.commit": commit,
-        "dvc.exp_name": name or "",
         _STAGE: stage,
+        **experiment,
     }
     if corpus:
         tags["corpus"] = corpus
