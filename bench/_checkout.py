@@ -47,6 +47,7 @@ class Checkout:
 
     def _call(self, *command: str, cwd: Path | None = None, **variables: str) -> None:
         environment = os.environ | {
+            "PYTHONPATH": str(self.place / "src"),
             "DVC_NO_ANALYTICS": "1",
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         }
@@ -59,7 +60,8 @@ class Checkout:
     def repro(self, changes: dict, **variables: str) -> None:
         """``dvc repro`` with the committed params changed by dotted keys."""
         yaml = YAML()
-        content = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+        committed = ("git", "show", f"{self.commit}:params.yaml")
+        content = yaml.load(subprocess.check_output(committed, cwd=self.place, text=True))
         for key, value in changes.items():
             *sections, last = key.split(".")
             place = content

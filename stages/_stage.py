@@ -6,7 +6,6 @@ Imported first by each stage script, before anything that reads the environment.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -37,8 +36,7 @@ def stage(job: Callable[..., None]) -> None:
     name = "@".join([job.__name__, *arguments[:1]])
     try:
         params = parameters.load()
-        for folder in layout.left_over(params.corpora):
-            shutil.rmtree(folder)
+        for folder in layout.prune(params.corpora):
             print(f"{folder} is removed: params.yaml no longer lists that corpus with that role")
         with tracking.stage_run(params, name) as run:
             job(params, run, *arguments)

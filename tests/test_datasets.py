@@ -39,9 +39,7 @@ def test_no_corpus_of_a_role_needs_no_folder(tmp_path):
     "corpora", [{"alpha": "train", "gamma": "test"}, {"alpha": "train", "beta": "test", "gamma": "test"}]
 )
 def test_features_that_were_left_over_are_an_error(root, corpora):
-    with pytest.raises(
-        CorpusError, match=r"train/beta.*left over.*delete the folder or run `emodag corpora remove beta`"
-    ):
+    with pytest.raises(CorpusError, match=r"train/beta.*left over.*run `emodag prune`"):
         datasets.corpora_with(params(**corpora), "train", root)
 
 

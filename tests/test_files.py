@@ -49,6 +49,7 @@ with atomic_directory({str(tmp_path / "out")!r}) as partial:
     assert not (tmp_path / "out").exists()
     with atomic_directory(tmp_path / "out") as partial:
         assert os.listdir(partial) == []
+    assert os.listdir(tmp_path) == ["out"]
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):

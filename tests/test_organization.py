@@ -193,6 +193,7 @@ def test_the_result_does_not_depend_on_the_number_of_processes(tmp_path, setting
     raw = tmp_path / "raw"
     for number in range(1, 9):
         write(raw, f"03-01-0{number}-01-01-01-01.wav", voice(number))
+    (raw / "03-01-01-01-02-01-01.wav").write_text("no waveform at all")
     for jobs in (1, 2):
         organized("ravdess", raw, tmp_path / f"out{jobs}", settings, jobs=jobs)
     files = sorted(path.relative_to(tmp_path / "out1") for path in (tmp_path / "out1").rglob("*") if path.is_file())

@@ -8,13 +8,17 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import soundfile
 
 from emodag.errors import AudioError
+
+if TYPE_CHECKING:
+    import av
 
 SAMPLE_RATE = 16_000
 
@@ -23,6 +27,9 @@ _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _MENDED_HEADER = re.compile(r"data\s*:\s*(\d+)\s*\(should be (\d+)\)")
 # Sizes that a recorder writes when it cannot seek back to fill in the true one: no sign of a cut file.
 _STREAMED_SIZES = frozenset({0, 0x7FFFF000, 0x7FFFFFFF, 0xFFFFFFFF, 0xFFFFF000})
+
+# A container's promised duration may exceed what is decoded by this much before the file counts as cut.
+_PROMISE_KEPT, _PADDING = 0.9, 0.1  # share, s
 
 
 class Recording(NamedTuple):
@@ -52,19 +59,19 @@ def read(path: str | Path) -> Recording:
             "lfs_pointer", f"{path.name} is a Git LFS pointer, not audio: run `git lfs pull` in its checkout"
         )
     try:
-        channels, rate = _read_with_libsndfile(content, path.name)
+        recording = _read_with_libsndfile(content, path.name)
     except soundfile.LibsndfileError as error:
-        channels, rate = _read_with_ffmpeg(content, path.name, error)
-    if channels.shape[0] == 0:
+        recording = _read_with_ffmpeg(content, path.name, error.error_string)
+    samples = recording.samples
+    if not len(samples):
         raise AudioError("empty", f"{path.name} holds no sample")
-    samples = channels.mean(axis=1, dtype=np.float32) if channels.shape[1] > 1 else channels[:, 0]
     if not np.isfinite(samples).all():
         bad = int(np.count_nonzero(~np.isfinite(samples)))
         raise AudioError("not_finite", f"{path.name}: {bad} of {len(samples)} samples are NaN or infinite")
-    return Recording(np.ascontiguousarray(samples), rate, channels.shape[1])
+    return recording
 
 
-def _read_with_libsndfile(content: bytes, name: str) -> tuple[np.ndarray, int]:
+def _read_with_libsndfile(content: bytes, name: str) -> Recording:
     with soundfile.SoundFile(io.BytesIO(content)) as file:
         promised = _MENDED_HEADER.search(file.extra_info)
         if promised and int(promised[1]) not in _STREAMED_SIZES and int(promised[1]) > int(promised[2]):
@@ -74,13 +81,14 @@ def _read_with_libsndfile(content: bytes, name: str) -> tuple[np.ndarray, int]:
         try:
             channels = file.read(dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
-            raise AudioError("truncated", f"{name}: decoding stopped: {error}") from None
+            raise AudioError("truncated", f"{name}: decoding stopped: {error.error_string}") from None
         if expected is not None and channels.shape[0] < expected:
             raise AudioError("truncated", f"{name}: {channels.shape[0]} of {expected} samples are there")
-        return channels, file.samplerate
+        samples = channels.mean(axis=1, dtype=np.float32) if file.channels > 1 else channels[:, 0]
+        return Recording(np.ascontiguousarray(samples), file.samplerate, file.channels)
 
 
-def _read_with_ffmpeg(content: bytes, name: str, why: Exception) -> tuple[np.ndarray, int]:
+def _read_with_ffmpeg(content: bytes, name: str, why: str) -> Recording:
     import av
 
     try:
@@ -88,19 +96,34 @@ def _read_with_ffmpeg(content: bytes, name: str, why: Exception) -> tuple[np.nda
             if not container.streams.audio:
                 raise AudioError("not_audio", f"{name} holds no audio stream")
             stream = container.streams.audio[0]
-            rate = stream.codec_context.sample_rate
-            resampler = av.AudioResampler(format="fltp", rate=rate)
-            blocks = [
-                converted.to_ndarray() for frame in container.decode(stream) for converted in resampler.resample(frame)
-            ]
-            blocks += [converted.to_ndarray() for converted in resampler.resample(None)]
+            rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
+            blocks = [frame.to_ndarray().reshape(-1) for frame in _mono(container.decode(stream), rate)]
+            promised = container.duration / av.time_base if container.duration else 0.0
     except av.error.FFmpegError as error:
         raise AudioError(
             "not_audio", f"{name} is no audio that can be decoded: {why}; FFmpeg: {error.strerror}"
         ) from None
-    if not blocks:
-        raise AudioError("empty", f"{name} holds no sample")
-    return np.concatenate(blocks, axis=1).T.astype(np.float32), rate
+    samples = np.concatenate(blocks).astype(np.float32) if blocks else np.empty(0, np.float32)
+    # Containers round what they promise, and some count padding; half a clip is no rounding.
+    if len(samples) / rate < _PROMISE_KEPT * promised - _PADDING:
+        raise AudioError("truncated", f"{name}: {len(samples) / rate:.2f} of {promised:.2f} s are there")
+    return Recording(samples, rate, channels)
+
+
+def _mono(frames: Iterable[av.AudioFrame], rate: int) -> Iterator[av.AudioFrame]:
+    """Decoded frames as mono float frames at ``rate`` Hz. A stream may change its form on the way."""
+    import av
+
+    resampler, form = None, None
+    for frame in frames:
+        its_form = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if its_form != form:
+            if resampler:
+                yield from resampler.resample(None)
+            resampler, form = av.AudioResampler(format="flt", layout="mono", rate=rate), its_form
+        yield from resampler.resample(frame)
+    if resampler:
+        yield from resampler.resample(None)
 
 
 def resample(samples: np.ndarray, rate: int, target: int = SAMPLE_RATE) -> np.ndarray:

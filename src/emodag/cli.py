@@ -1,4 +1,4 @@
-"""The command line: ``emodag corpora ...``, ``emodag check``, ``emodag ui``.
+"""The command line: ``emodag corpora ...``, ``emodag check``, ``emodag prune``, ``emodag ui``.
 
 Each command imports what it needs when it runs, so that ``emodag --help`` answers at once.
 """
@@ -85,9 +85,7 @@ def check_corpus(
 
     if path is None and not layout.raw(name).is_dir():
         hint = ("" if name in REGISTRY else did_you_mean(name, REGISTRY)) or "."
-        raise CorpusError(
-            f"{layout.raw(name)}: no such folder{did_you_mean(name, REGISTRY) or '.'} Name the folder to check"
-        )
+        raise CorpusError(f"{layout.raw(name)}: no such folder{hint} Name the folder to check")
     folder = path or layout.raw(name)
     report = inspect(get(name), folder, decode=decode)
     print(report)
@@ -130,7 +128,10 @@ def remove_corpus(name: Name) -> None:
     deleted = management.remove(name)
     for folder in deleted:
         print(f"deleted {folder}")
-    print(f"{name} is removed" + ("; `dvc gc --workspace` frees its space in DVC's cache" if deleted else ""))
+    print(
+        f"{name} is removed"
+        + ("; `dvc gc --workspace --all-experiments` frees its space in DVC's cache" if deleted else "")
+    )
 
 
 @app.command()
@@ -150,12 +151,9 @@ def check() -> None:
 @app.command()
 def prune() -> None:
     """Delete features of corpora that params.yaml no longer lists; DVC's cache keeps them."""
-    import shutil
-
     from emodag import layout, params
 
-    for folder in layout.left_over(params.load().corpora):
-        shutil.rmtree(folder)
+    for folder in layout.prune(params.load().corpora):
         print(f"deleted {folder}")
 
 

@@ -68,7 +68,7 @@ def corpora_with(params: Params, role: Role, root: Path = layout.FEATURES) -> li
     if left_over := sorted(set(found) - set(listed)):
         raise CorpusError(
             f"{folder / left_over[0]}: params.yaml lists no corpus {left_over[0]!r} with the role {role!r}, so these "
-            f"features are left over; delete the folder or run `emodag corpora remove {left_over[0]}`"
+            f"features are left over; run `emodag prune`"
         )
     if missing := [corpus for corpus in listed if corpus not in found]:
         raise CorpusError(
@@ -78,12 +78,12 @@ def corpora_with(params: Params, role: Role, root: Path = layout.FEATURES) -> li
 
 
 def load(corpora: list[str], role: Role, root: Path = layout.FEATURES) -> Dataset:
-    """Read the features of corpora as one data set, checked to be alike and finite.
+    """Read the features of corpora as one data set, checked to be alike and finite; the order of names is no matter.
 
     Raises:
         DataError: a table or array breaks its contract, corpora have different features, or a value is not finite.
     """
-    parts = [_read(root / role / corpus) for corpus in corpora]
+    parts = [_read(root / role / corpus) for corpus in sorted(corpora)]
     if not parts:
         raise DataError(f"{root / role}: no corpus to read")
     first = parts[0]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,11 +12,20 @@ from pathlib import Path
 from typing import Any
 
 #: Names of outputs in the making; ``.dvcignore`` and ``.gitignore`` list the pattern, so neither ever sees one.
-PARTIAL = ".{name}.partial"
+PARTIAL = ".{name}.{process}.partial"
 
 
 def _partial(path: Path) -> Path:
-    return path.parent / PARTIAL.format(name=path.name)
+    return path.parent / PARTIAL.format(name=path.name, process=os.getpid())
+
+
+def _remove_left_over(path: Path) -> None:
+    """Take away what killed attempts at ``path`` left; whatever a dying worker still writes there goes next time."""
+    for partial in path.parent.glob(PARTIAL.format(name=glob.escape(path.name), process="*")):
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink(missing_ok=True)
 
 
 def _remove(path: Path) -> None:
@@ -33,7 +44,7 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     partial = _partial(path)
-    _remove(partial)
+    _remove_left_over(path)
     partial.mkdir(parents=True)
     try:
         yield partial
@@ -49,6 +60,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     """Yield a path to write to; it replaces ``path`` only if the block ends without an error."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_left_over(path)
     partial = _partial(path)
     try:
         yield partial

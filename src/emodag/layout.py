@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -39,11 +40,14 @@ def features(corpus: str, role: str) -> Path:
     return FEATURES / role / corpus
 
 
-def left_over(roles: Mapping[str, str]) -> list[Path]:
-    """Features that lie under a role which their corpus does not have (any more), sorted.
+def prune(roles: Mapping[str, str]) -> list[Path]:
+    """Delete features that lie under a role which their corpus does not have (any more); says which, sorted.
 
     Whoever reads all corpora of a role would read them too. ``dvc exp run`` takes away what its params do not list,
-    ``dvc repro`` does not.
+    ``dvc repro`` does not. DVC's cache keeps what is deleted.
     """
     found = (path for path in FEATURES.glob("*/*") if path.is_dir() and not path.name.startswith("."))
-    return sorted(path for path in found if roles.get(path.name) != path.parent.name)
+    left_over = sorted(path for path in found if roles.get(path.name) != path.parent.name)
+    for folder in left_over:
+        shutil.rmtree(folder)
+    return left_over

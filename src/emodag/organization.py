@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from emodag import audio, schema
-from emodag.corpora.base import Clip, Corpus, NotAClip, files_in
+from emodag.corpora.base import Clip, Corpus, NotAClip, as_text, files_in, is_text
 from emodag.errors import AudioError, CorpusError
 from emodag.files import atomic_file
 from emodag.parallel import parallel_map
@@ -134,20 +134,11 @@ def _parsed(
     parse = corpus.parser(raw)
     for path in files:
         try:
-            if not _is_text(str(path)):
+            if not is_text(path):
                 raise NotAClip("bad_name", "the file's name is not valid UTF-8")
             yield path, parse(path)
         except NotAClip as error:
-            tables.rejected.append((_as_text(str(path)), error.reason, _as_text(error.detail)))
-
-
-def _is_text(name: str) -> bool:
-    return _as_text(name) == name
-
-
-def _as_text(name: str) -> str:
-    """A file name with bytes that are no UTF-8 escaped, so that it can be written to a table."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+            tables.rejected.append((as_text(path), error.reason, as_text(error.detail)))
 
 
 def _convert(item: tuple[int, PurePosixPath], *, raw: Path, incoming: Path, settings: Organize) -> _Converted:

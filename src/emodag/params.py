@@ -6,7 +6,7 @@ accepted there.
 
 from __future__ import annotations
 
-import difflib
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from emodag import layout
-from emodag.errors import ParamsError
+from emodag.errors import ParamsError, did_you_mean
 from emodag.labels import CalmPolicy
 
 Role = Literal["train", "test"]
@@ -25,7 +25,7 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 class Section(BaseModel):
     """A section of ``params.yaml``: immutable, and closed to keys it does not know."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Synthesize(Section):
@@ -246,7 +246,7 @@ class Params(Section):
         names = list(Models.model_fields)
         if self.model not in names:
             raise ValueError(
-                f"model: {self.model!r} is no model; accepted: {', '.join(names)}{_close(self.model, names)}"
+                f"model: {self.model!r} is no model; accepted: {', '.join(names)}{did_you_mean(self.model, names)}"
             )
         if "train" not in self.corpora.values():
             raise ValueError(
@@ -272,7 +272,7 @@ def role_named(word: str) -> Role:
     """
     accepted = get_args(Role)
     if word not in accepted:
-        raise ParamsError(f"{word!r} is no role; accepted: {', '.join(accepted)}{_close(word, list(accepted))}")
+        raise ParamsError(f"{word!r} is no role; accepted: {', '.join(accepted)}{did_you_mean(word, accepted)}")
     return word
 
 
@@ -304,25 +304,23 @@ def load(path: str | Path = layout.PARAMS) -> Params:
     if not isinstance(content, dict):
         raise ParamsError(f"{path}: expected sections, found {type(content).__name__}")
     try:
-        return Params.model_validate(content)
+        # As JSON, because only there do strict types let a mapping stand for a section and a whole number for a float.
+        return Params.model_validate_json(json.dumps(content, default=str))
     except ValidationError as error:
         faults = [_describe(fault) for fault in error.errors()]
         raise ParamsError("\n".join(f"{path}: {fault}" for fault in faults)) from None
 
 
-def _close(value: str, accepted: list[str]) -> str:
-    match = difflib.get_close_matches(value, accepted, n=1)
-    return f"; did you mean {match[0]!r}?" if match else ""
-
-
 def _describe(fault: dict[str, Any]) -> str:
-    place = ".".join(str(part) for part in fault["loc"] if part != "[key]")
+    # Pydantic names the branches of a union in between; people know only the keys.
+    parts = (str(part) for part in fault["loc"])
+    place = ".".join(part for part in parts if not part.startswith(("[", "literal[", "constrained-")))
     value, message = fault.get("input"), fault["msg"].removeprefix("Value error, ")
     match fault["type"]:
         case "extra_forbidden":
             accepted = _keys_at(fault["loc"][:-1])
             return (
-                f"{place}: unknown key; accepted here: {', '.join(accepted)}{_close(str(fault['loc'][-1]), accepted)}"
+                f"{place}: unknown key; accepted here: {', '.join(accepted)}{did_you_mean(fault['loc'][-1], accepted)}"
             )
         case "missing":
             return f"{place}: this key is missing"

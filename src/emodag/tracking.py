@@ -32,7 +32,6 @@ import yaml
 from emodag.params import Params
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from mlflow import MlflowClient
 
 #: The stage whose results are those of the whole pipeline: what it logs goes to the parent too.
@@ -77,6 +76,8 @@ class Run:
 
     def log_metrics(self, metrics: dict[str, float]) -> None:
         """Numbers by name; a value that is no finite number is left out, since no store takes it."""
+        if self._client is None:
+            return
         from mlflow.entities import Metric
 
         now = time.time_ns() // 1_000_000
@@ -89,12 +90,10 @@ class Run:
         method = "log_artifacts" if Path(path).is_dir() else "log_artifact"
         self._attempt(method, self._artifacts, str(path), folder)
 
-    def log_figure(self, figure: Figure, name: str) -> None:
-        """A matplotlib figure as a picture called ``name``."""
-        self._attempt("log_figure", self._artifacts, figure, name)
-
     def set_tags(self, tags: dict[str, Any]) -> None:
         """Tags by name, as text."""
+        if self._client is None:
+            return
         from mlflow.entities import RunTag
 
         for run_id in self._both:
@@ -128,8 +127,7 @@ def stage_run(params: Params, stage: str) -> Iterator[Run]:
         yield run
         status = "FINISHED"
     finally:
-        own, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-        for name, value in {"seconds": time.monotonic() - start, "peak_rss_mb": max(own, children) / _RSS_UNIT}.items():
+        for name, value in {"seconds": time.monotonic() - start, "peak_rss_mb": peak_rss_mb()}.items():
             run._attempt("log_metric", run_id, name, value)
         if stage == FINAL_STAGE and run._client is not None:
             try:
@@ -140,7 +138,23 @@ def stage_run(params: Params, stage: str) -> Iterator[Run]:
             run._attempt("set_terminated", each, status)
 
 
-_RSS_UNIT = 2**20 if sys.platform == "darwin" else 2**10  # ru_maxrss: bytes on macOS, KiB elsewhere
+def peak_rss_mb() -> float:
+    """Resident memory in MB: the peaks of this process and of its live workers, added up.
+
+    More than was ever resident at once, so a bound that holds. Where the system tells no peaks (other than Linux), this
+    process's own.
+    """
+    import psutil
+
+    peaks = []
+    for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
+        try:
+            status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
+        except OSError:
+            continue
+        peaks += [int(line.split()[1]) / 2**10 for line in status.splitlines() if line.startswith("VmHWM")]
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # ru_maxrss: bytes on macOS, KiB elsewhere
+    return sum(peaks) or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def _open(params: Params, stage: str) -> tuple[MlflowClient, str, str]:
@@ -215,7 +229,8 @@ def _link_stages(client: MlflowClient, params: Params, parent_id: str) -> None:
         return
     locked = yaml.safe_load(_LOCK.read_text(encoding="utf-8")).get("stages", {})
     experiment_id = client.get_run(parent_id).info.experiment_id
-    own = client.search_runs([experiment_id], f"tags.`mlflow.parentRunId` = '{parent_id}'", max_results=1000)
+    query = f"tags.`mlflow.parentRunId` = '{parent_id}' AND attributes.status = 'FINISHED'"
+    own = client.search_runs([experiment_id], query, max_results=1000)
     newest = {}
     for run in sorted(own, key=lambda run: run.info.start_time):
         newest[run.data.tags.get(_STAGE)] = run

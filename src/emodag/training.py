@@ -70,8 +70,16 @@ def cross_validate(data: Dataset, folds: pd.DataFrame, params: Params) -> CrossV
 def fit_fold(
     fold: Parts, *, functionals: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], params: Params
 ) -> tuple[np.ndarray, int]:
-    """Probabilities of one fold's test clips, float32 [clips, classes], and the rounds that its model rests on."""
+    """Probabilities of one fold's test clips, float32 [clips, classes], and the rounds that its model rests on.
+
+    The validation speakers say how long to train; then the model that is tested is trained that long on them too, as
+    the one that ships is (:func:`fit_final`): where speakers are few, every one counts.
+    """
     model = fit_training_part(fold, functionals=functionals, labels=labels, classes=classes, params=params)
+    if len(fold.validation):
+        rows = np.sort(np.concatenate([fold.training, fold.validation]))
+        everyone = Clips(np.asarray(functionals[rows]), labels[rows])
+        model = create(params, classes=len(classes), seed=params.seed).fit(everyone, rounds=model.rounds)
     return model.predict_proba(np.asarray(functionals[fold.test])), model.rounds
 
 

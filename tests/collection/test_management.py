@@ -178,14 +178,14 @@ def test_a_clone_without_the_cache_gets_its_files_from_the_user(checkout, emodb)
 def test_an_interrupted_add_can_be_repeated(checkout, emodb, leftover):
     raw = checkout / "data/raw"
     if leftover == "partial folder":
-        make(raw / ".emodb.partial", "wav/half.wav")
+        make(raw / ".emodb.123.partial", "wav/half.wav")
     else:
         shutil.copytree(emodb, raw / "emodb", ignore=shutil.ignore_patterns(".DS_Store", "wav.zip"))
         if leftover == "some files":
             (raw / "emodb" / EMODB[1]).unlink()
     management.add("emodb", emodb, "test")
     assert len(list((raw / "emodb/wav").iterdir())) == 3
-    assert not (raw / ".emodb.partial").exists()
+    assert not (raw / ".emodb.123.partial").exists()
     assert tracked() == [str(raw / "emodb")]
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from emodag.corpora import REGISTRY
-from emodag.corpora.base import Clip, Corpus, NotAClip, files_in
+from emodag.corpora.base import Clip, Corpus, NotAClip, as_text, files_in, is_text
 from emodag.errors import AudioError, CorpusError
 from emodag.labels import EMOTIONS
 
@@ -101,16 +101,6 @@ def inspect(corpus: Corpus, folder: Path, *, decode: bool = False, jobs: int = 0
             report.clips.append(clip)
             report.notes += [clip.note] if clip.note else []
     return report
-
-
-def as_text(path: PurePosixPath) -> str:
-    """A path with bytes that are no UTF-8 escaped, so that it can be shown."""
-    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def is_text(path: PurePosixPath) -> bool:
-    """Whether a path is valid UTF-8."""
-    return as_text(path) == str(path)
 
 
 def _faults(folder: Path, parsed: list[tuple[PurePosixPath, Clip]], decode: bool, jobs: int):

@@ -21,9 +21,9 @@ import yaml
 
 from emodag import layout, params
 from emodag.collection import roles
-from emodag.collection.inspection import Report, as_text, inspect, is_text, likely_corpora
+from emodag.collection.inspection import Report, inspect, likely_corpora
 from emodag.corpora import REGISTRY, get
-from emodag.corpora.base import all_files, files_in
+from emodag.corpora.base import all_files, as_text, files_in, is_text
 from emodag.corpora.demo import CORPORA as DEMOS
 from emodag.errors import CorpusError, did_you_mean
 from emodag.files import atomic_directory

@@ -147,3 +147,13 @@ def emotion_from(corpus: str, native_label: str, path: PurePosixPath) -> str:
         return emotion_of(corpus, native_label)
     except DataError as error:
         raise NotAClip("unknown_emotion", f"{path}: {error}") from None
+
+
+def as_text(path: PurePosixPath | str) -> str:
+    """A path with bytes that are no UTF-8 escaped, so that it can be shown and written to a table."""
+    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def is_text(path: PurePosixPath | str) -> bool:
+    """Whether a path is valid UTF-8."""
+    return as_text(path) == str(path)
