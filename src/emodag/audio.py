@@ -98,7 +98,7 @@ def _read_with_ffmpeg(content: bytes, name: str, why: str) -> Recording:
             stream = container.streams.audio[0]
             rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
             blocks = [frame.to_ndarray().reshape(-1) for frame in _mono(container.decode(stream), rate)]
-            promised = container.duration / av.time_base if container.duration else 0.0
+            promised = _promised_duration(container)
     except av.error.FFmpegError as error:
         raise AudioError(
             "not_audio", f"{name} is no audio that can be decoded: {why}; FFmpeg: {error.strerror}"
@@ -108,6 +108,14 @@ def _read_with_ffmpeg(content: bytes, name: str, why: str) -> Recording:
     if len(samples) / rate < _PROMISE_KEPT * promised - _PADDING:
         raise AudioError("truncated", f"{name}: {len(samples) / rate:.2f} of {promised:.2f} s are there")
     return Recording(samples, rate, channels)
+
+
+def _promised_duration(container: av.container.InputContainer) -> float:
+    """Seconds that a container's header promises; 0 where it has none, and FFmpeg can only guess by the bit rate."""
+    import av
+
+    has_header = any(name in container.format.name for name in ("matroska", "mov", "asf"))
+    return container.duration / av.time_base if has_header and container.duration else 0.0
 
 
 def _mono(frames: Iterable[av.AudioFrame], rate: int) -> Iterator[av.AudioFrame]:
