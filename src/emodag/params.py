@@ -146,6 +146,7 @@ class Featurize(Section):
     n_mels: int = Field(ge=8, le=256)
     fmin: float = Field(ge=0, description="Hz")
     fmax: float = Field(gt=0, le=8000, description="Hz")
+    top_db: float = Field(gt=0, le=120, description="log-mel reaches this far below the loudest band of a clip; dB")
     n_mfcc: int = Field(ge=2, le=128)
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ periodic Hann window of ``win_length`` samples, centred in ``n_fft``. Every feat
 the same name (in brackets) on the same STFT:
 
 - ``log_mel_*``: power in Slaney-normalised mel bands, in dB (``power_to_db(melspectrogram)``): floored at -100 dB and
-  at 80 dB below the loudest band of the clip, so silence stays finite and quiet noise does not dominate;
+  at ``top_db`` below the loudest band of the clip, so silence stays finite and room noise does not dominate;
 - ``mfcc_*``: the first coefficients of the orthonormal DCT-II over the log-mel bands (``mfcc``);
 - ``chroma_*``: power by pitch class, in each frame relative to its strongest, for a tuning of A4 = 440 Hz
   (``chroma_stft`` with ``tuning=0``: an estimate per clip would make the same note mean two things in two clips);
@@ -28,7 +28,6 @@ from emodag.params import Featurize
 
 CHROMA = 12
 FLOOR = 1e-10  # power, as librosa's amin: -100 dB
-RANGE = 80.0  # dB below the loudest band of a clip, as librosa's top_db
 ZERO = 1e-10  # samples below this magnitude have no sign, as in librosa
 
 # Samples transformed at a time: their spectra stay within a core's cache, whatever the length of the clip.
@@ -104,7 +103,7 @@ def frames(samples: np.ndarray, settings: Featurize) -> np.ndarray:
     np.maximum(mel, FLOOR, out=mel)
     np.log(mel, out=mel)
     mel *= 10 / np.log(10)
-    np.maximum(mel, mel.max() - RANGE, out=mel)
+    np.maximum(mel, mel.max() - settings.top_db, out=mel)
     values[:, mel_end:mfcc_end] = scipy.fft.dct(mel, type=2, norm="ortho", axis=1)[:, : settings.n_mfcc]
     return values
 
