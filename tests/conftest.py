@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,23 @@ def shared() -> Path:
     if not place.is_dir():
         pytest.skip(f"no real corpora at {place}: set EMODAG_SHARED to the folder that holds corpora/ and diarization/")
     return place
+
+
+@pytest.fixture(scope="session")
+def stage_job():
+    """``stage_job(name)``: the function of a stage script, as the script itself would call it."""
+
+    def load(name: str):
+        sys.path.insert(0, str(ROOT / "stages"))
+        try:
+            spec = importlib.util.spec_from_file_location(f"stage_{name}", ROOT / "stages" / f"{name}.py")
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+        finally:
+            sys.path.remove(str(ROOT / "stages"))
+        return getattr(module, name)
+
+    return load
 
 
 @pytest.fixture(scope="session")

@@ -181,6 +181,24 @@ def test_another_model_trains_and_evaluates_only(copy):
     assert len(organized) == 1
 
 
+def test_an_experiment_that_changes_nothing_has_a_run_of_its_own(copy):
+    output = copy.call("dvc", "exp", "run", "--temp", "-S", "model=mlp")
+    assert ran(output) == ["evaluate"]
+    first, second = copy.parents()
+    assert first.data.params == second.data.params
+    assert second.data.tags["dvc.exp_name"]
+    assert first.data.metrics == second.data.metrics
+
+
+def test_a_role_changed_to_and_fro_ends_where_it_began(copy):
+    before = copy.digests()
+    copy.edit(corpora={"demo_de": "train"})
+    assert "train" in ran(copy.call("dvc", "repro"))
+    copy.call("emodag", "corpora", "add", "demo_de", "--role", "test")
+    copy.call("dvc", "repro")
+    assert copy.digests() == before
+
+
 def test_queued_experiments_of_two_workers_are_two_runs_in_one_store(copy, tmp_path):
     voices(tmp_path / "voices")
     copy.call("emodag", "corpora", "add", "my_voices", str(tmp_path / "voices"))

@@ -95,6 +95,21 @@ def check_corpus(
         raise CorpusError(f"{folder}: none of its files is a clip of {name}{hint}")
 
 
+@corpora.command("cite")
+def cite_corpora(names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...")] = None) -> None:
+    """Show how to cite corpora, where to get them and under which licence; those of params.yaml if none is named."""
+    from emodag import params
+    from emodag.corpora import get
+
+    for name in names or params.load().corpora:
+        corpus = get(name)
+        print(
+            f"{name}: {corpus.title}\n  cite: {corpus.citation}\n  licence: {corpus.licence}\n  from: {corpus.source}"
+        )
+        if corpus.instructions:
+            print(f"  how: {corpus.instructions}")
+
+
 @corpora.command("add")
 def add_corpus(
     name: Name,

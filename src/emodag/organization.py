@@ -1,6 +1,6 @@
 """From a corpus as it was published to clips of one form: mono 16 kHz FLAC by emotion, and a manifest.
 
-Every file of the raw folder ends in the manifest or in ``rejected.csv`` with a reason. What is kept but worth knowing
+Every recording of the raw folder ends in the manifest or in ``rejected.csv`` with a reason. What is kept but worth knowing
 (audio that two clips share, an irregular name that was mended, peaks at full scale) stands in ``notes.csv``.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from emodag import audio, schema
-from emodag.corpora.base import Clip, Corpus, NotAClip, as_text, files_in, is_text
+from emodag.corpora.base import SIDE_SUFFIXES, Clip, Corpus, NotAClip, all_files, as_text, files_in, is_text
 from emodag.errors import AudioError, CorpusError
 from emodag.files import atomic_file
 from emodag.parallel import parallel_map
@@ -32,10 +32,11 @@ class Organized:
     manifest: pd.DataFrame
     rejected: pd.DataFrame
     notes: pd.DataFrame
+    passed_over: Counter[str]  # suffixes of what accompanies recordings: tables, notes, archives
 
     @property
     def files(self) -> int:
-        """Raw files seen: clips kept and files rejected."""
+        """Recordings: clips kept and files rejected."""
         return len(self.manifest) + len(self.rejected)
 
     def summary(self) -> str:
@@ -47,6 +48,9 @@ class Organized:
         ]
         lines += _counted(self.rejected["reason"], self.rejected["path"], "rejected")
         lines += _counted(self.notes["note"], self.notes["clip_id"], "kept, noted")
+        if self.passed_over:
+            kinds = ", ".join(f"{count} {suffix}" for suffix, count in self.passed_over.most_common())
+            lines.append(f"  passed over, since they are no recordings: {kinds}")
         return "\n".join(lines)
 
 
@@ -125,7 +129,8 @@ def organize_corpus(corpus: Corpus, raw: Path, out: Path, settings: Organize, *,
     for table, name in ((rejected, "rejected.csv"), (notes, "notes.csv")):
         with atomic_file(out / name) as file:
             table.to_csv(file, index=False)
-    return Organized(manifest, rejected, notes)
+    passed_over = Counter(path.suffix.lower() for path in all_files(raw) if path.suffix.lower() in SIDE_SUFFIXES)
+    return Organized(manifest, rejected, notes, passed_over)
 
 
 def _parsed(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,18 +18,16 @@ ROOT = Path(__file__).resolve().parents[2]
 CLIPS = 3
 
 
-def stage(name: str, *arguments: str) -> None:
-    """Run a stage's function as its script does, without a tracking store."""
-    sys.path.insert(0, str(ROOT / "stages"))
-    try:
-        spec = importlib.util.spec_from_file_location(f"stage_{name}", ROOT / "stages" / f"{name}.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(ROOT / "stages"))
-    settings = parameters.load(ROOT / "params.yaml")
-    settings = settings.model_copy(update={"compute": settings.compute.model_copy(update={"jobs": 1})})
-    getattr(module, name)(settings, Run(None), *arguments)
+@pytest.fixture
+def stage(stage_job):
+    """``stage(name, *arguments)``: run a stage's function as its script does, without a tracking store."""
+
+    def run(name: str, *arguments: str) -> None:
+        settings = parameters.load(ROOT / "params.yaml")
+        settings = settings.model_copy(update={"compute": settings.compute.model_copy(update={"jobs": 1})})
+        stage_job(name)(settings, Run(None), *arguments)
+
+    return run
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +59,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_training_corpus_gets_copies_and_features_of_both(capsys):
+def test_a_training_corpus_gets_copies_and_features_of_both(capsys, stage):
     stage("augment", "alpha", "train")
     stage("featurize", "alpha", "train")
     index = open_features(layout.features("alpha", "train")).index
@@ -72,7 +68,7 @@ def test_a_training_corpus_gets_copies_and_features_of_both(capsys):
     assert f"{CLIPS} copies of {CLIPS} clips" in capsys.readouterr().out
 
 
-def test_a_test_corpus_gets_none(capsys):
+def test_a_test_corpus_gets_none(capsys, stage):
     stage("augment", "alpha", "test")
     stage("featurize", "alpha", "test")
     index = open_features(layout.features("alpha", "test")).index
@@ -80,7 +76,7 @@ def test_a_test_corpus_gets_none(capsys):
     assert "only training clips are augmented" in capsys.readouterr().out
 
 
-def test_both_repeat_byte_for_byte_and_leave_the_originals_alone():
+def test_both_repeat_byte_for_byte_and_leave_the_originals_alone(stage):
     originals = contents(layout.organized("alpha"))
     for name in ("augment", "featurize"):
         stage(name, "alpha", "train")
@@ -91,7 +87,7 @@ def test_both_repeat_byte_for_byte_and_leave_the_originals_alone():
     assert contents(layout.organized("alpha")) == originals
 
 
-def test_replaced_audio_under_the_same_name_gives_new_copies_and_features():
+def test_replaced_audio_under_the_same_name_gives_new_copies_and_features(stage):
     for name in ("augment", "featurize"):
         stage(name, "alpha", "train")
     before = contents(Path("data"))
@@ -108,7 +104,7 @@ def test_replaced_audio_under_the_same_name_gives_new_copies_and_features():
 
 @pytest.mark.parametrize("name", ["augment", "featurize"])
 @pytest.mark.parametrize("role", ["trian", "", "Train"])
-def test_an_unknown_role_is_named_and_nothing_is_written(name, role):
+def test_an_unknown_role_is_named_and_nothing_is_written(name, role, stage):
     stage("augment", "alpha", "test")
     before = contents(Path("data"))
     with pytest.raises(ParamsError, match=r"is no role; accepted: train, test"):
@@ -117,7 +113,7 @@ def test_an_unknown_role_is_named_and_nothing_is_written(name, role):
 
 
 @pytest.mark.parametrize("missing", ["organized", "turns", "augmented"])
-def test_a_stage_that_has_not_run_is_told(missing):
+def test_a_stage_that_has_not_run_is_told(missing, stage):
     stage("augment", "alpha", "train")
     getattr(layout, missing)("alpha").rename("elsewhere")
     with pytest.raises(DataError, match=rf"data/{missing}/alpha.*has the stage that writes it run"):

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -20,23 +19,11 @@ ROOT = Path(__file__).resolve().parents[2]
 KEYS = ["uar", "uar_low", "uar_high", "wa", "f1", "clips", "speakers", "protocol", "leaky"]
 
 
-def stage_job(name: str):
-    """The function of a stage script."""
-    sys.path.insert(0, str(ROOT / "stages"))
-    try:
-        spec = importlib.util.spec_from_file_location(f"stage_{name}", ROOT / "stages" / f"{name}.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(ROOT / "stages"))
-    return getattr(module, name)
-
-
 class Checkout:
     """A folder with params.yaml and features, in which stages run; the run they log to has no store."""
 
-    def __init__(self, folder: Path, synthetic):
-        self.folder, self.synthetic = folder, synthetic
+    def __init__(self, folder: Path, synthetic, stage_job):
+        self.folder, self.synthetic, self.stage_job = folder, synthetic, stage_job
         self.params = yaml.safe_load((ROOT / "params.yaml").read_text())
         self.params["corpora"] = {}
         self.params["models"]["mlp"] |= {
@@ -60,7 +47,7 @@ class Checkout:
     def run(self, *stages: str):
         (self.folder / "params.yaml").write_text(yaml.safe_dump(self.params))
         for stage in stages:
-            stage_job(stage)(parameters.load(), Run(None))
+            self.stage_job(stage)(parameters.load(), Run(None))
 
     def metrics(self, name="evaluate.json"):
         return json.loads((self.folder / "metrics" / name).read_text())
@@ -76,9 +63,9 @@ class Checkout:
 
 
 @pytest.fixture
-def checkout(tmp_path, monkeypatch, synthetic_corpus):
+def checkout(tmp_path, monkeypatch, synthetic_corpus, stage_job):
     monkeypatch.chdir(tmp_path)
-    return Checkout(tmp_path, synthetic_corpus)
+    return Checkout(tmp_path, synthetic_corpus, stage_job)
 
 
 @pytest.fixture
