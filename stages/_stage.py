@@ -5,6 +5,7 @@ Imported first by each stage script, before anything that reads the environment.
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from collections.abc import Callable
@@ -33,6 +34,9 @@ def stage(job: Callable[..., None]) -> None:
     of corpora that left ``params.yaml`` are removed first, so that no stage reads them (DVC's cache keeps them).
     """
     arguments = sys.argv[1:]
+    wanted = list(inspect.signature(job).parameters)[2:]
+    if len(arguments) != len(wanted):
+        sys.exit(f"usage: python stages/{job.__name__}.py {' '.join(map(str.upper, wanted))}; see dvc.yaml")
     name = "@".join([job.__name__, *arguments[:1]])
     try:
         params = parameters.load()
@@ -42,3 +46,5 @@ def stage(job: Callable[..., None]) -> None:
             job(params, run, *arguments)
     except EmodagError as error:
         sys.exit(f"{name}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(f"{name}: interrupted; nothing of it is kept")

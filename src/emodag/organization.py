@@ -1,7 +1,7 @@
 """From a corpus as it was published to clips of one form: mono 16 kHz FLAC by emotion, and a manifest.
 
-Every recording of the raw folder ends in the manifest or in ``rejected.csv`` with a reason. What is kept but worth knowing
-(audio that two clips share, an irregular name that was mended, peaks at full scale) stands in ``notes.csv``.
+Every recording of the raw folder ends in the manifest or in ``rejected.csv`` with a reason. What is kept but worth
+knowing (audio that two clips share, an irregular name that was mended, peaks at full scale) stands in ``notes.csv``.
 """
 
 from __future__ import annotations

@@ -135,6 +135,11 @@ def cross_corpus(data: Dataset, corpus: str, bundle: Bundle, settings: Evaluate,
     if not len(data.index):
         raise DataError(f"{corpus}: the test corpus holds no clip, so there is nothing to score")
     shared = shared_classes(bundle.classes, data.classes)
+    if len(shared) < 2:
+        raise DataError(
+            f"{corpus}: only {shared[0]} is shared with the model ({', '.join(bundle.classes)}), and one class cannot "
+            "be told from itself: every score would be 100 %; give this corpus no role"
+        )
     known = data.index["emotion"].isin(shared)
     counts = data.index.loc[~known, "emotion"].value_counts()
     dropped = {emotion: int(counts[emotion]) for emotion in data.classes if emotion in counts}

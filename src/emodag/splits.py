@@ -144,8 +144,9 @@ def _fold(
     copies = copies[trains & ~copies["md5"].isin(forbidden)]
     if training.empty:
         raise DataError(
-            f"fold {number} of {train.protocol} has {len(test)} clips to test and none left to train on; "
-            "add speakers or a corpus, or choose another train.protocol"
+            f"fold {number} of {train.protocol} has {len(test)} clips to test and none left to train on "
+            f"({len(rest)} other clips, less those held out for validation and those with the same audio as held-out "
+            "ones); add speakers or a corpus, or choose another train.protocol"
         )
     parts = {"train": [training, copies], "validation": [validation], "test": [test]}
     rows = [

@@ -398,3 +398,17 @@ def test_params_that_name_a_corpus_which_is_not_here(checkout):
     roles.set_role("ravdes", "test")
     with pytest.raises(CorpusError, match="ravdes is not in data/raw; did you mean 'ravdess'"):
         management.require_present()
+
+
+def test_a_copy_in_the_cache_that_was_written_through_a_link_is_not_handed_out_again(checkout, emodb):
+    management.add("emodb", emodb)
+    name = EMODB[1]
+    linked = checkout / "data/raw/emodb" / name
+    linked.chmod(0o644)
+    with linked.open("r+b") as file:  # as root may do without the chmod
+        file.write(b"damaged")
+    shutil.rmtree(checkout / "data/raw/emodb")
+    subprocess.run(["git", "rm", "-f", "--cached", "-q", "data/raw/emodb.dvc"], cwd=checkout, check=True)
+    (checkout / "data/raw/emodb.dvc").unlink()
+    management.add("emodb", emodb)
+    assert linked.read_bytes() == (emodb / name).read_bytes()

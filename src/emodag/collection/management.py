@@ -9,6 +9,7 @@ step can be repeated after an interruption.
 from __future__ import annotations
 
 import filecmp
+import hashlib
 import re
 import shutil
 import subprocess
@@ -127,6 +128,7 @@ def _bring_in(name: str, source: Path) -> Report | None:
         if not in_place:
             _clear_leftover(name, source, target)
             _copy(source, target)
+        _drop_damaged(repository, target)
         repository.add([str(target)])
         _stage(tracking_file(name))
     return report
@@ -220,6 +222,23 @@ def _require_unchanged(repository, name: str) -> None:
             f"{layout.raw(name)} has changed since DVC tracked it; keep the change with `dvc commit "
             f"{tracking_file(name)}` or drop it with `dvc checkout --force {tracking_file(name)}`"
         )
+
+
+def _drop_damaged(repository, folder: Path) -> None:
+    """Delete cached copies of a folder's files that are not what their name says.
+
+    Root can write through a hard link into DVC's cache, and DVC would then hand out the damaged copy for the good file.
+    """
+    for path in _kept(folder):
+        digest = _md5(folder / path)
+        cached = Path(repository.cache.local.oid_to_path(digest))
+        if cached.is_file() and not cached.samefile(folder / path) and _md5(cached) != digest:
+            cached.unlink()
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def _why_unusable(name: str, source: Path, report: Report) -> str:

@@ -11,10 +11,10 @@ import numpy as np
 from emodag.models.base import (
     INPUT,
     Clips,
-    balanced_log_loss,
     balanced_weights,
     require_every_class,
     save_probabilities_only,
+    tempered_log_loss,
 )
 from emodag.params import Mlp as Settings
 
@@ -53,7 +53,7 @@ class Mlp:
             self.rounds = epoch
             if validation is None:
                 continue
-            loss = balanced_log_loss(self.predict_proba(validation.features), validation.labels)
+            loss = tempered_log_loss(self.predict_proba(validation.features), validation.labels)
             if loss < best_loss:
                 best_loss = loss
                 best = epoch, copy.deepcopy(self.network.coefs_), copy.deepcopy(self.network.intercepts_)
