@@ -1,4 +1,4 @@
-"""Score real corpora and write ``metrics/results.json`` and the README's table: ``make results CORPORA=PATH``.
+"""Score real corpora: ``make results CORPORA=PATH`` writes ``metrics/results.json``, the README's table and pictures.
 
 PATH holds one folder per corpus, as its publisher laid it out. Every row is one run of this checkout's pipeline at its
 committed params, with only the corpora, the protocol and the model set as the row says. What was computed is kept in
@@ -8,6 +8,7 @@ committed params, with only the corpora, the protocol and the model set as the r
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from emodag.corpora import REGISTRY
 from emodag.files import atomic_file, read_json, write_json
 
 MODELS = ("mlp", "xgboost")
+PICTURES = ROOT / "docs" / "images"
 MARKS = ("<!-- results: written by make results -->", "<!-- end of results -->")
 
 
@@ -56,6 +58,10 @@ def score(checkout: Checkout, setting: Setting, model: str) -> dict:
     result = read_json(checkout.place / "metrics" / "evaluate.json")[setting.scored]
     if result["protocol"] != setting.protocol:
         raise RuntimeError(f"asked for {setting.protocol}, evaluate reports {result['protocol']}")
+    if model == MODELS[0] and not result["leaky"]:
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        picture = checkout.place / "plots" / f"confusion_{setting.scored}.png"
+        shutil.copyfile(picture, PICTURES / f"{setting.scored}_{setting.protocol}.png")
     return {
         "corpus": setting.scored,
         "protocol": setting.protocol,

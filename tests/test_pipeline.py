@@ -18,6 +18,7 @@ import pytest
 import soundfile
 import yaml
 from mlflow import MlflowClient
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ["synthesize", "organize", "diarize", "augment", "featurize", "train", "evaluate"]
@@ -51,11 +52,14 @@ class Checkout:
 
     def edit(self, **changes: object) -> None:
         """Change top-level keys of params.yaml; a dictionary is merged into its section."""
-        path = self.place / "params.yaml"
-        content = yaml.safe_load(path.read_text())
+        path, form = self.place / "params.yaml", YAML()
+        content = form.load(path)
         for key, value in changes.items():
-            content[key] = content[key] | value if isinstance(value, dict) and key in content else value
-        path.write_text(yaml.safe_dump(content, sort_keys=False))
+            if isinstance(value, dict) and key in content:
+                content[key].update(value)
+            else:
+                content[key] = value
+        form.dump(content, path)
 
     def digests(self) -> dict[str, str]:
         """The content of everything that the pipeline made."""
