@@ -89,6 +89,8 @@ def check_corpus(
     folder = path or layout.raw(name)
     report = inspect(get(name), folder, decode=decode)
     print(report)
+    if not decode:
+        print("names and headers only: --decode reads all audio; organize also judges duration and silence")
     if not report.is_usable:
         likely = [other for other in likely_corpora(folder) if other != name]
         hint = f"; the names look like those of {likely[0]}" if likely else ""
