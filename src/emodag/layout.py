@@ -40,13 +40,15 @@ def features(corpus: str, role: str) -> Path:
     return FEATURES / role / corpus
 
 
-def prune(roles: Mapping[str, str]) -> list[Path]:
+def prune(roles: Mapping[str, str], root: Path = Path()) -> list[Path]:
     """Delete features that lie under a role which their corpus does not have (any more); says which, sorted.
+
+    ``root`` is that of the checkout whose params give the ``roles``.
 
     Whoever reads all corpora of a role would read them too. ``dvc exp run`` takes away what its params do not list,
     ``dvc repro`` does not. DVC's cache keeps what is deleted.
     """
-    found = (path for path in FEATURES.glob("*/*") if path.is_dir() and not path.name.startswith("."))
+    found = (path for path in (root / FEATURES).glob("*/*") if path.is_dir() and not path.name.startswith("."))
     left_over = sorted(path for path in found if roles.get(path.name) != path.parent.name)
     for folder in left_over:
         shutil.rmtree(folder)

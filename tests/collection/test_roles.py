@@ -109,3 +109,13 @@ def test_an_invalid_file_is_not_touched(path):
     with pytest.raises(ParamsError, match="typo"):
         roles.set_role("ravdess", "test", path)
     assert path.read_text(encoding="utf-8") == OWN + "typo: 1\n"
+
+
+def test_features_of_the_old_role_go_with_it_and_only_in_the_checkout_of_the_params(path, monkeypatch, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    for root in (path.parent, elsewhere):
+        (root / "data/features/test/demo_de").mkdir(parents=True)
+    monkeypatch.chdir(elsewhere)
+    roles.set_role("demo_de", "train", path)
+    assert not (path.parent / "data/features/test/demo_de").exists()
+    assert (elsewhere / "data/features/test/demo_de").exists()

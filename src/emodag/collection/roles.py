@@ -112,4 +112,4 @@ def _write(path: Path, text: str, expected: dict[str, Role]) -> None:
         raise ParamsError(f"{path}: cannot be edited safely; write there by hand: corpora: {expected}")
     with atomic_file(path) as partial:
         partial.write_bytes(text.encode("utf-8"))
-    layout.prune(expected)
+    layout.prune(expected, path.parent)
