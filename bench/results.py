@@ -83,9 +83,8 @@ def table(rows: list[dict]) -> str:
     for row in sorted(rows, key=lambda row: row["leaky"]):
         protocol = f"{row['protocol']} (**leaky**: speakers shared)" if row["leaky"] else row["protocol"]
         trained_on = "other folds" if row["protocol"] != "cross_corpus" else ", ".join(map(_title, row["trained_on"]))
-        score = f"{_percent(row['uar'])} ({_percent(row['uar_low'])} to {_percent(row['uar_high'])})"
         cells = (
-            _title(row["corpus"]), row["classes"], protocol, trained_on, row["model"], score, _percent(row["wa"]),
+            _title(row["corpus"]), row["classes"], protocol, trained_on, row["model"], _interval(row), _percent(row["wa"]),
             row["clips"], row["speakers"],
         )  # fmt: skip
         lines.append(f"| {' | '.join(map(str, cells))} |")
@@ -94,6 +93,10 @@ def table(rows: list[dict]) -> str:
 
 def _percent(value: float) -> str:
     return f"{100 * value:.1f}"
+
+
+def _interval(row: dict) -> str:
+    return f"{_percent(row['uar'])} ({_percent(row['uar_low'])} to {_percent(row['uar_high'])})"
 
 
 def _title(corpus: str) -> str:
@@ -129,11 +132,8 @@ def main() -> None:
         for model in MODELS:
             rows.append(score(checkout, setting, model))
             row = rows[-1]
-            print(
-                f"{row['corpus']:>8} {row['protocol']:<14} {model:<8} UAR {_percent(row['uar'])} "
-                f"({_percent(row['uar_low'])} to {_percent(row['uar_high'])}){' leaky' if row['leaky'] else ''}",
-                flush=True,
-            )
+            mark = " leaky" if row["leaky"] else ""
+            print(f"{row['corpus']:>8} {row['protocol']:<14} {model:<8} UAR {_interval(row)}{mark}", flush=True)
             write_json(ROOT / "metrics" / "results.json", rows)
     write_readme(rows)
 

@@ -80,12 +80,11 @@ def check_corpus(
     """Read every file of a folder as a clip of a corpus and report what is usable and what is not."""
     from emodag import layout
     from emodag.collection.inspection import inspect, likely_corpora
-    from emodag.corpora import REGISTRY, get
-    from emodag.errors import did_you_mean
+    from emodag.collection.management import near
+    from emodag.corpora import get
 
     if path is None and not layout.raw(name).is_dir():
-        hint = ("" if name in REGISTRY else did_you_mean(name, REGISTRY)) or "."
-        raise CorpusError(f"{layout.raw(name)}: no such folder{hint} Name the folder to check")
+        raise CorpusError(f"{layout.raw(name)}: no such folder{near(name) or '.'} Name the folder to check")
     folder = path or layout.raw(name)
     report = inspect(get(name), folder, decode=decode)
     print(report)

@@ -71,7 +71,7 @@ def require_present() -> None:
     for name in params.load().corpora:
         if name not in DEMOS and not layout.raw(name).is_dir() and not tracking_file(name).is_file():
             raise CorpusError(
-                f"{layout.PARAMS}: corpora: {name} is not in {layout.RAW}{_near(name) or '.'} "
+                f"{layout.PARAMS}: corpora: {name} is not in {layout.RAW}{near(name) or '.'} "
                 f"Bring it in with `emodag corpora add {name} PATH`"
             )
 
@@ -97,7 +97,7 @@ def add(name: str, source: Path | None = None, role: Role | None = None) -> Repo
             roles.set_role(name, role)
         return report
     elif not tracking_file(name).is_file():
-        raise CorpusError(f"{name} is not in {layout.RAW}{_near(name) or '.'} Name the folder to bring in")
+        raise CorpusError(f"{name} is not in {layout.RAW}{near(name) or '.'} Name the folder to bring in")
     if role:
         roles.set_role(name, role)
     return None
@@ -172,7 +172,7 @@ def remove(name: str) -> list[Path]:
     return deleted
 
 
-def _near(name: str) -> str:
+def near(name: str) -> str:
     """A hint at the published corpus that an unknown name may mean."""
     return "" if name in REGISTRY else did_you_mean(name, REGISTRY)
 
@@ -248,7 +248,7 @@ def _why_unusable(name: str, source: Path, report: Report) -> str:
     if likely and likely != name:
         hint = f"; these look like the files of {likely}: emodag corpora add {likely} {source}"
     else:
-        hint = _near(name)
+        hint = near(name)
     return f"{source}: none of {report.files} files is a clip of {name} ({reasons}){hint}\nthe first: {first}"
 
 
