@@ -84,8 +84,8 @@ def table(rows: list[dict]) -> str:
         protocol = f"{row['protocol']} (**leaky**: speakers shared)" if row["leaky"] else row["protocol"]
         trained_on = "other folds" if row["protocol"] != "cross_corpus" else ", ".join(map(_title, row["trained_on"]))
         cells = (
-            _title(row["corpus"]), row["classes"], protocol, trained_on, row["model"], _interval(row), _percent(row["wa"]),
-            row["clips"], row["speakers"],
+            _title(row["corpus"]), row["classes"], protocol, trained_on, row["model"], _interval(row),
+            _percent(row["wa"]), row["clips"], row["speakers"],
         )  # fmt: skip
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
