@@ -3,13 +3,14 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+OPTIONS := $(VENV)/.options
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PYANNOTE_METRICS_ENABLED := false
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test ui lint bench results
+.PHONY: help setup options repro test ui lint bench results bench-augmentation bench-encoder bench-features bench-pitch bench-scale
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,12 +27,18 @@ $(READY): requirements.txt requirements-nodeps.txt pyproject.toml
 	  'import os, sys; p = os.path.join(sys.prefix, \"bin\"); e = os.environ.get(\"PATH\", \"\"); os.environ[\"PATH\"] = e if e.split(os.pathsep)[0] == p else p + os.pathsep + e\n')"
 	touch $@
 
+options: $(OPTIONS) ## add what transformers encoders and eGeMAPS need (opensmile: research only)
+
+$(OPTIONS): $(READY) requirements-options.txt
+	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --requirement requirements-options.txt
+	touch $@
+
 repro: $(READY) ## run the pipeline; only what changed is computed
 	emodag check
 	emodag prune
 	dvc repro
 
-test: $(READY) ## run the tests; those on real corpora need ../shared or EMODAG_SHARED
+test: $(OPTIONS) ## run the tests; those on real corpora need ../shared or EMODAG_SHARED
 	python -m pytest
 
 lint: $(READY) ## check style and formatting
@@ -44,5 +51,20 @@ ui: $(READY) ## open MLflow on this checkout's runs
 bench: $(READY) ## measure time and memory of the stages [CORPORA=PATH]; writes bench/results/
 	python bench/pipeline.py "$(CORPORA)"
 
-results: $(READY) ## score real corpora: make results CORPORA=PATH; writes metrics/results.json and the README's table
-	python bench/results.py "$(CORPORA)"
+bench-augmentation: $(READY) ## measure the transforms: make bench-augmentation CORPORA=PATH; writes bench/results/augmentation.json
+	python bench/augmentation.py "$(CORPORA)"
+
+bench-encoder: $(READY) ## measure an encoder: make bench-encoder CORPORA=PATH ENCODER=FILE; writes bench/results/encoder.json
+	python bench/encoder.py "$(CORPORA)" "$(ENCODER)"
+
+bench-features: $(OPTIONS) ## measure features: make bench-features CORPORA=PATH; writes bench/results/features.json
+	python bench/features.py "$(CORPORA)"
+
+bench-pitch: $(READY) ## measure F0 against other methods [CORPORA=PATH]; writes bench/results/pitch.json
+	python bench/pitch.py "$(CORPORA)"
+
+bench-scale: $(READY) ## measure speed and memory at scale: make bench-scale CORPORA=PATH; writes bench/results/scale.json
+	python bench/scale.py "$(CORPORA)"
+
+results: $(READY) ## score real corpora: make results CORPORA=PATH [ENCODER=FILE]; writes metrics/results.json and tables
+	python bench/results.py "$(CORPORA)" "$(ENCODER)"

@@ -71,8 +71,22 @@ def test_the_shipped_file_is_valid_and_names_every_key(content):
         ("augment.chain", [{"kind": "nois", "p": 1}], ["augment.chain.0", "noise"]),
         (
             "augment.chain",
+            [{"kind": "echo", "p": 1, "delay": 1}],
+            ["augment.chain.0.echo.delay: unknown key", "did you mean 'min_delay'"],
+        ),
+        ("augment.chain", [{"kind": "reverb", "p": 1, "source": "hall"}], ["'hall'", "'room' or 'recordings'"]),
+        ("featurize.frames.log_mell", True, ["featurize.frames.log_mell: unknown key", "did you mean 'log_mel'"]),
+        ("featurize.frames", dict.fromkeys(params.FrameGroups.model_fields, False), ["at least one group of frames"]),
+        ("featurize.f0_min", 700.0, ["featurize: f0_min (700.0 Hz) must be less than f0_max (600.0 Hz)"]),
+        ("featurize.functionals.percentiles", [50, 5], ["percentiles must ascend, each once; found [50, 5]"]),
+        ("featurize.clean.steps", ["gate", "gate"], ["names a step twice"]),
+        ("featurize.encoder.kind", "keras", ["featurize.encoder.kind: 'keras'", "'none', 'onnx' or 'transformers'"]),
+        ("adaptation.by", "corpus", ["adaptation.by: 'corpus'", "'none', 'recording' or 'speaker'"]),
+        ("compute.backend", "ray", ["compute.backend: 'ray'", "'local' or 'dask'"]),
+        (
+            "augment.chain",
             [{"kind": "noise", "p": 1, "min_snr": 30, "max_snr": 10}],
-            ["noise: the lower bound 30.0 exceeds the upper bound 10.0"],
+            ["noise: min_snr (30.0) exceeds max_snr (10.0)"],
         ),
     ],
 )

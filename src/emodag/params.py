@@ -20,6 +20,7 @@ from emodag.labels import CalmPolicy
 Role = Literal["train", "test"]
 CorpusName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
@@ -80,10 +81,13 @@ class Diarize(Section):
 
 
 class Noise(Section):
-    """White Gaussian noise at a signal-to-noise ratio drawn uniformly."""
+    """Noise at a signal-to-noise ratio drawn uniformly."""
 
     kind: Literal["noise"]
-    p: float = Field(ge=0, le=1, description="probability that the transform is applied")
+    p: Probability = Field(description="probability that the transform is applied")
+    source: Literal["white", "pink", "recordings"] = Field(
+        default="white", description="of the noise; `recordings`: a stretch of a file in augment.recordings/noise"
+    )
     min_snr: float = Field(description="dB")
     max_snr: float = Field(description="dB")
 
@@ -92,17 +96,26 @@ class TimeStretch(Section):
     """Slower or faster at the same pitch; the whole clip is kept, so its length changes."""
 
     kind: Literal["time_stretch"]
-    p: float = Field(ge=0, le=1)
+    p: Probability
     # Below half speed the stretcher turns phases by a generator of its own that cannot be seeded.
     min_rate: float = Field(ge=0.5, le=4, description="below 1 is slower")
     max_rate: float = Field(ge=0.5, le=4)
+
+
+class Speed(Section):
+    """Played slower or faster: length and pitch change together, as on a tape."""
+
+    kind: Literal["speed"]
+    p: Probability
+    min_rate: float = Field(ge=0.5, le=2, description="below 1 is slower and lower")
+    max_rate: float = Field(ge=0.5, le=2)
 
 
 class PitchShift(Section):
     """Higher or lower at the same speed."""
 
     kind: Literal["pitch_shift"]
-    p: float = Field(ge=0, le=1)
+    p: Probability
     min_semitones: float = Field(ge=-24, le=24)
     max_semitones: float = Field(ge=-24, le=24)
 
@@ -111,12 +124,64 @@ class TimeShift(Section):
     """The clip moved in time, silence filling the gap."""
 
     kind: Literal["time_shift"]
-    p: float = Field(ge=0, le=1)
+    p: Probability
     min_shift: float = Field(ge=-1, le=1, description="fraction of the clip's length")
     max_shift: float = Field(ge=-1, le=1)
 
 
-Transform = Annotated[Noise | TimeStretch | PitchShift | TimeShift, Field(discriminator="kind")]
+class Echo(Section):
+    """One delayed, weaker copy of the clip added to it."""
+
+    kind: Literal["echo"]
+    p: Probability
+    min_delay: float = Field(gt=0, le=2, description="seconds")
+    max_delay: float = Field(gt=0, le=2)
+    min_db: float = Field(ge=-60, le=0, description="level of the echo beside the sound itself")
+    max_db: float = Field(ge=-60, le=0)
+
+
+class Reverb(Section):
+    """A room: simulated, or measured as an impulse response."""
+
+    kind: Literal["reverb"]
+    p: Probability
+    source: Literal["room", "recordings"] = Field(
+        default="room", description="`recordings`: an impulse response from augment.recordings/impulse_responses"
+    )
+    min_rt60: float = Field(default=0.2, ge=0.1, le=3, description="seconds in which a simulated room decays by 60 dB")
+    max_rt60: float = Field(default=0.6, ge=0.1, le=3)
+
+
+class Gain(Section):
+    """Louder or softer."""
+
+    kind: Literal["gain"]
+    p: Probability
+    min_db: float = Field(ge=-60, le=60)
+    max_db: float = Field(ge=-60, le=60)
+
+
+class Telephone(Section):
+    """A narrow-band call: 300 to 3400 Hz, sampled at 8 kHz, through the mu-law codec (ITU-T G.711)."""
+
+    kind: Literal["telephone"]
+    p: Probability
+
+
+class Denoise(Section):
+    """Noise reduction by spectral gating, as a device or a call centre applies it."""
+
+    kind: Literal["denoise"]
+    p: Probability
+    min_strength: float = Field(ge=0, le=1, description="share by which noise is reduced")
+    max_strength: float = Field(ge=0, le=1)
+
+
+TRANSFORMS = (Noise, TimeStretch, Speed, PitchShift, TimeShift, Echo, Reverb, Gain, Telephone, Denoise)
+Transform = Annotated[
+    Noise | TimeStretch | Speed | PitchShift | TimeShift | Echo | Reverb | Gain | Telephone | Denoise,
+    Field(discriminator="kind"),
+]
 
 
 class Augment(Section):
@@ -124,21 +189,132 @@ class Augment(Section):
 
     copies: int = Field(ge=0, le=20, description="variants of each clip; 0 for none")
     chain: list[Transform]
+    recordings: str = Field(
+        min_length=1, description="the folder with noise/ and impulse_responses/, where the chain draws from them"
+    )
 
     @model_validator(mode="after")
     def _ranges(self) -> Augment:
         for transform in self.chain:
-            low, high = (value for key, value in transform.model_dump().items() if key.startswith(("min_", "max_")))
-            if low > high:
-                raise ValueError(f"{transform.kind}: the lower bound {low} exceeds the upper bound {high}")
+            values = transform.model_dump()
+            for key in values:
+                low, high = key, f"max_{key.removeprefix('min_')}"
+                if key.startswith("min_") and values[low] > values[high]:
+                    raise ValueError(f"{transform.kind}: {low} ({values[low]}) exceeds {high} ({values[high]})")
         if self.copies and not self.chain:
             raise ValueError("copies are asked for, but the chain is empty: set copies to 0 or name transforms")
         return self
 
 
-class Featurize(Section):
-    """One STFT per clip and what is computed from it. Lengths in samples at 16 kHz."""
+class Clean(Section):
+    """Optional cleaning of a clip before anything is computed from it."""
 
+    steps: list[Literal["gate", "denoise"]] = Field(description="in this order; none by default")
+    gate_db: float = Field(gt=0, le=120, description="the gate closes this far below the clip's loudest moment; dB")
+    gate_window: float = Field(gt=0, le=1, description="of the envelope; seconds")
+    denoise_strength: float = Field(ge=0, le=1, description="share by which noise is reduced")
+
+    @model_validator(mode="after")
+    def _once(self) -> Clean:
+        if len(set(self.steps)) < len(self.steps):
+            raise ValueError(f"steps: {self.steps} names a step twice")
+        return self
+
+
+class FrameGroups(Section):
+    """Which groups of frame features are computed and stored."""
+
+    log_mel: bool
+    mel: bool
+    mfcc: bool
+    mfcc_delta: bool
+    mfcc_delta2: bool
+    chroma: bool
+    rms: bool
+    zero_crossing_rate: bool
+    band_energy_ratio: bool
+    centroid: bool
+    bandwidth: bool
+    rolloff: bool
+    flatness: bool
+    flux: bool
+    contrast: bool
+    tonnetz: bool
+    f0: bool
+    intensity: bool
+    hnr: bool
+    formants: bool
+
+    @model_validator(mode="after")
+    def _any(self) -> FrameGroups:
+        if not any(self.model_dump().values()):
+            raise ValueError(f"at least one group of frames is needed: {', '.join(type(self).model_fields)}")
+        return self
+
+
+class Statistics(Section):
+    """Which functionals are computed over the frames of a clip."""
+
+    mean: bool
+    std: bool
+    skewness: bool
+    percentiles: list[Annotated[int, Field(ge=0, le=100)]] = Field(description="in percent; none if empty")
+    range: bool = Field(description="from the lowest to the highest value")
+    slope: bool = Field(description="of a line over time, per second")
+    deltas: bool = Field(description="spread of the first difference and of the slopes over 5 and 17 frames")
+    voiced: bool = Field(description="mean and std over the voiced frames alone")
+    voice_quality: bool = Field(description="jitter and shimmer of the clip")
+    rhythm: bool = Field(description="speech rate, voiced stretches, and pauses after the turns")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Statistics:
+        if not any(self.model_dump().values()):
+            raise ValueError(f"at least one statistic is needed: {', '.join(type(self).model_fields)}")
+        if self.percentiles != sorted(set(self.percentiles)):
+            raise ValueError(f"percentiles must ascend, each once; found {self.percentiles}")
+        return self
+
+
+class FrontEnd(Section):
+    """The log-mel input of an ONNX encoder, as the encoder was trained on it; lengths in samples at 16 kHz."""
+
+    n_fft: int = Field(ge=64, le=8192)
+    win_length: int = Field(ge=64, le=8192)
+    hop_length: int = Field(ge=16, le=8192)
+    n_mels: int = Field(ge=8, le=256)
+    fmin: float = Field(ge=0, description="Hz")
+    fmax: float = Field(gt=0, le=8000, description="Hz")
+    mean: float = Field(description="of the natural logarithm of the power; subtracted")
+    std: float = Field(gt=0, description="of the same; divided by")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> FrontEnd:
+        if self.win_length > self.n_fft:
+            raise ValueError(f"win_length ({self.win_length}) must not exceed n_fft ({self.n_fft})")
+        if self.win_length % 2:
+            raise ValueError(f"win_length ({self.win_length}) must be even, so that a frame has a centre")
+        if self.fmin >= self.fmax:
+            raise ValueError(f"fmin ({self.fmin} Hz) must be less than fmax ({self.fmax} Hz)")
+        return self
+
+
+class Encoder(Section):
+    """A frozen pretrained encoder whose embeddings are stored beside the other features."""
+
+    kind: Literal["none", "onnx", "transformers"]
+    model: str = Field(description="a file (onnx) or folder (transformers) in `folder`, a path, or a name on the hub")
+    folder: str = Field(min_length=1, description="where local encoders lie; DVC watches it")
+    layer: int | Literal["average"] = Field(
+        description="of transformers: a hidden state (0 enters the first layer, -1 is the last) or `average`"
+    )
+    batch_seconds: float = Field(gt=0, description="audio in a batch of clips of like length")
+    front_end: FrontEnd = Field(description="of onnx; transformers models bring their own")
+
+
+class Featurize(Section):
+    """What is computed of a clip. Lengths in samples at 16 kHz."""
+
+    clean: Clean
     trim: bool = Field(description="only from the first speech to the last, after the turns")
     n_fft: int = Field(ge=64, le=8192)
     win_length: int = Field(ge=64, le=8192)
@@ -148,6 +324,17 @@ class Featurize(Section):
     fmax: float = Field(gt=0, le=8000, description="Hz")
     top_db: float = Field(gt=0, le=120, description="log-mel reaches this far below the loudest band of a clip; dB")
     n_mfcc: int = Field(ge=2, le=128)
+    band_split: float = Field(gt=0, lt=8000, description="of the band energy ratio; Hz")
+    rolloff: Fraction = Field(description="share of the magnitude below the spectral rolloff")
+    f0_min: float = Field(ge=40, description="Hz")
+    f0_max: float = Field(le=1500, description="Hz")
+    max_formant: float = Field(ge=3000, le=8000, description="formants are sought below it; Hz")
+    frames: FrameGroups
+    functionals: Statistics
+    egemaps: bool = Field(
+        description="the eGeMAPS functionals of the opensmile package, whose licence is research only"
+    )
+    encoder: Encoder
 
     @model_validator(mode="after")
     def _consistent(self) -> Featurize:
@@ -158,11 +345,19 @@ class Featurize(Section):
             raise ValueError(f"win_length ({self.win_length}) must not exceed n_fft ({self.n_fft})")
         if self.hop_length > self.win_length:
             raise ValueError(f"hop_length ({self.hop_length}) must not exceed win_length ({self.win_length})")
-        if self.fmin >= self.fmax:
-            raise ValueError(f"fmin ({self.fmin} Hz) must be less than fmax ({self.fmax} Hz)")
+        for low, high in (("fmin", "fmax"), ("f0_min", "f0_max")):
+            if getattr(self, low) >= getattr(self, high):
+                raise ValueError(f"{low} ({getattr(self, low)} Hz) must be less than {high} ({getattr(self, high)} Hz)")
         if self.n_mfcc > self.n_mels:
             raise ValueError(f"n_mfcc ({self.n_mfcc}) must not exceed n_mels ({self.n_mels})")
         return self
+
+
+class Adaptation(Section):
+    """By whose unlabelled speech features are normalised."""
+
+    by: Literal["none", "recording", "speaker"]
+    prior: float = Field(ge=0, description="clips; how many of its own outweigh the training statistics")
 
 
 class Mlp(Section):
@@ -203,6 +398,9 @@ class Train(Section):
     folds: int = Field(ge=2, le=100, description="of speaker_kfold and random; emobox and loso have their own")
     validation: Fraction = Field(description="share of a training part's speakers held out for early stopping")
     calm: CalmPolicy = Field(description="what becomes of 'calm', which only RAVDESS has")
+    inputs: Literal["all", "functionals", "embedding"] = Field(
+        description="what models of clips see: functionals, the encoder's embedding, or all that is stored"
+    )
     emobox_folds: str = Field(description="EmoBox's folds that list clips: a JSON file, or the folder that holds it")
 
 
@@ -216,7 +414,9 @@ class Evaluate(Section):
 class Compute(Section):
     """Where the work of a stage runs; never changes a result."""
 
-    jobs: int = Field(ge=0, description="processes; 0 for one per core")
+    backend: Literal["local", "dask"]
+    jobs: int = Field(ge=0, description="processes on this machine; 0 for one per core")
+    address: str = Field(description="of a Dask scheduler, as tcp://HOST:8786; empty starts a cluster on this machine")
 
 
 class Tracking(Section):
@@ -237,6 +437,7 @@ class Params(Section):
     featurize: Featurize
     model: str
     models: Models
+    adaptation: Adaptation
     train: Train
     evaluate: Evaluate
     compute: Compute
@@ -335,10 +536,10 @@ def _describe(fault: dict[str, Any]) -> str:
 
 def _keys_at(place: tuple[int | str, ...]) -> list[str]:
     """The keys that the section at ``place`` accepts."""
+    kinds = {get_args(kind.model_fields["kind"].annotation)[0]: kind for kind in TRANSFORMS}
     section: Any = Params
     for part in place:
-        if part in {"noise", "time_stretch", "pitch_shift", "time_shift"}:
-            kinds = {"noise": Noise, "time_stretch": TimeStretch, "pitch_shift": PitchShift, "time_shift": TimeShift}
+        if part in kinds:
             section = kinds[part]
         elif isinstance(section, type) and part in section.model_fields:
             section = section.model_fields[part].annotation

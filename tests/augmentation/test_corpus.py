@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from emodag import audio, params, schema
-from emodag.augmentation import augment_corpus
+from emodag.augmentation import Recordings, augment_corpus, replay
+from emodag.errors import ParamsError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -73,9 +74,43 @@ def test_bytes_depend_on_the_seed_and_not_on_the_number_of_processes(organized, 
     assert one != made(organized, tmp_path / "other", settings, seed=1)
 
 
+def test_every_transform_gives_the_same_bytes_in_any_number_of_processes(
+    organized, tmp_path, settings, every_transform, recordings_folder
+):
+    often = [transform.model_copy(update={"p": 0.5}) for transform in every_transform]
+    settings = settings.model_copy(update={"chain": often, "copies": 2, "recordings": str(recordings_folder)})
+    one = made(organized, tmp_path / "one", settings)
+    assert one == made(organized, tmp_path / "two", settings, jobs=2)
+    copies = schema.read(tmp_path / "one" / "manifest.parquet", schema.MANIFEST)
+    drawn = [setting["kind"] for copy in copies["augmentation"] for setting in json.loads(copy)]
+    assert {transform.kind for transform in often} <= set(drawn)
+
+
+def test_a_copy_can_be_made_again_from_its_parent_and_its_settings(
+    organized, tmp_path, settings, every_transform, recordings_folder
+):
+    settings = settings.model_copy(update={"chain": every_transform, "recordings": str(recordings_folder)})
+    made(organized, tmp_path / "out", settings)
+    recordings = Recordings.of(every_transform, recordings_folder)
+    for copy in schema.read(tmp_path / "out" / "manifest.parquet", schema.MANIFEST).itertuples():
+        parent = audio.load(organized[0] / f"clips/angry/{copy.parent_id.removeprefix('x/')}.flac")
+        variant = replay(parent, json.loads(copy.augmentation), recordings)
+        assert audio.md5(audio.to_pcm16(variant)) == copy.md5
+
+
+def test_missing_recordings_are_told_before_any_clip_is_made(organized, tmp_path, settings, every_transform):
+    settings = settings.model_copy(update={"chain": every_transform, "recordings": str(tmp_path / "absent")})
+    with pytest.raises(ParamsError, match="absent/noise, which does not exist"):
+        made(organized, tmp_path / "out", settings)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 @pytest.mark.parametrize("case", ["no copies", "no clips"])
-def test_nothing_to_copy_gives_empty_tables(organized, tmp_path, settings, case):
+def test_nothing_to_copy_gives_empty_tables_and_needs_no_recordings(
+    organized, tmp_path, settings, every_transform, case
+):
     folder, manifest, turns = organized
+    settings = settings.model_copy(update={"chain": every_transform, "recordings": str(tmp_path / "absent")})
     if case == "no copies":
         settings = settings.model_copy(update={"copies": 0})
     else:

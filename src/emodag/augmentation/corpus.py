@@ -13,6 +13,7 @@ import pandas as pd
 
 from emodag import audio, schema
 from emodag.augmentation.chain import augment, carry
+from emodag.augmentation.recordings import Recordings
 from emodag.parallel import parallel_map
 from emodag.params import Augment
 
@@ -38,13 +39,16 @@ def augment_corpus(
         turns: of these clips, by :data:`emodag.schema.TURNS`.
         organized: the folder that the manifest's paths are relative to.
         out: the folder to write to.
-        settings: how many copies, by which chain.
+        settings: how many copies, by which chain, and where the recordings lie that it draws from.
         seed: of every draw.
         jobs: processes; 0 for one per core.
         description: for the progress bar.
 
     Returns:
         The copies' manifest.
+
+    Raises:
+        ParamsError: recordings that the chain draws from are missing or cannot be used; nothing is written.
     """
     parents = manifest.to_dict("records")
     turns_of = {clip_id: group.to_dict("records") for clip_id, group in turns.groupby("clip_id")}
@@ -53,9 +57,10 @@ def augment_corpus(
         for parent in parents
         for number in range(1, settings.copies + 1)
     ]
+    recordings = Recordings.of(settings.chain if tasks else (), Path(settings.recordings))
     for emotion in sorted(set(manifest["emotion"])) if tasks else ():
         (out / "clips" / emotion).mkdir(parents=True)
-    make = partial(_copy, organized=organized, out=out, settings=settings, seed=seed)
+    make = partial(_copy, organized=organized, out=out, settings=settings, seed=seed, recordings=recordings)
     made = list(parallel_map(make, tasks, jobs=jobs, description=description))
     copies = pd.DataFrame([copy for copy, _ in made], columns=list(schema.MANIFEST.columns))
     carried = pd.DataFrame([turn for _, moved in made for turn in moved], columns=list(schema.TURNS.columns))
@@ -65,14 +70,20 @@ def augment_corpus(
 
 
 def _copy(
-    task: tuple[dict[str, Any], int, list[dict[str, Any]]], *, organized: Path, out: Path, settings: Augment, seed: int
+    task: tuple[dict[str, Any], int, list[dict[str, Any]]],
+    *,
+    organized: Path,
+    out: Path,
+    settings: Augment,
+    seed: int,
+    recordings: Recordings,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Write one copy; its row of the manifest and its turns."""
     parent, number, turns = task
     clip_id = f"{parent['clip_id']}~aug{number}"
     digest = hashlib.md5(clip_id.encode(), usedforsecurity=False).digest()
     generator = np.random.default_rng([seed, int.from_bytes(digest, "big")])
-    variant, drawn = augment(audio.load(organized / parent["path"]), settings.chain, generator)
+    variant, drawn = augment(audio.load(organized / parent["path"]), settings.chain, generator, recordings)
     pcm = audio.to_pcm16(variant)
     path = PurePosixPath(parent["path"]).with_name(f"{PurePosixPath(parent['path']).stem}~aug{number}.flac")
     audio.write_flac(out / path, pcm)
