@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from emodag import audio, schema
+from emodag.cleaning import clean
+from emodag.features import encoders
+from emodag.features.encoders import Embedding, EncoderFacts
 from emodag.features.extraction import ClipFeatures, extract, names
 from emodag.features.store import FeatureWriter
 from emodag.parallel import parallel_map
 from emodag.params import Featurize
+
+#: Batches of an encoder that clips of like length are gathered from.
+_BATCHES_IN_CHUNK = 4
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,15 @@ def read_source(folder: Path, turns: Path) -> Source:
     )
 
 
+class Clip(NamedTuple):
+    """A clip to featurize, and what is cut from it."""
+
+    path: str
+    duration: float  #: s
+    span: tuple[float, float] | None  #: s, what is kept; the whole clip without it
+    turns: list[tuple[float, float]]  #: s, in the whole clip
+
+
 def featurize_corpus(
     sources: Sequence[Source], out: Path, settings: Featurize, *, jobs: int = 0, description: str = "featurize"
 ) -> tuple[int, int]:
@@ -46,33 +64,72 @@ def featurize_corpus(
 
     Returns:
         The numbers of clips and frames.
+
+    Raises:
+        ParamsError: the encoder of the settings cannot be had.
     """
-    clips = []
-    for source in sources:
-        spans = source.turns.groupby("clip_id").agg(start=("start", "min"), end=("end", "max"))
-        for clip in source.manifest.to_dict("records"):
-            span = tuple(spans.loc[clip["clip_id"]]) if settings.trim and clip["clip_id"] in spans.index else None
-            clips.append((clip, source.folder / clip["path"], span))
-    columns = [column for column in schema.INDEX.columns if column in schema.MANIFEST.columns]
+    clips = [clip for source in sources for clip in clips_of(source, trim=settings.trim)]
+    encoder = encoders.describe(settings.encoder)
     results = parallel_map(
-        partial(_extract, settings=settings),
-        [(path, span) for _, path, span in clips],
+        partial(_features, settings=settings, encoder=encoder),
+        # Without an encoder nothing is gained from clips that are worked on together.
+        chunks(clips, _BATCHES_IN_CHUNK * settings.encoder.batch_seconds if encoder else 0),
         jobs=jobs,
         description=description,
     )
-    with FeatureWriter(out, names(settings), settings) as writer:
-        for (clip, _, _), features in zip(clips, results, strict=True):
-            writer.add({column: clip[column] for column in columns}, features)
-        return len(clips), writer.frames
+    columns = [column for column in schema.INDEX.columns if column in schema.MANIFEST.columns]
+    table = pd.concat([source.manifest[columns] for source in sources], ignore_index=True)
+    with FeatureWriter(out, table, names(settings), settings, encoder) as writer:
+        for features, embedding in chain.from_iterable(results):
+            writer.add(features, embedding)
+        return len(table), writer.frames
 
 
-def _extract(item: tuple[Path, tuple[float, float] | None], *, settings: Featurize) -> ClipFeatures:
-    path, span = item
-    samples = audio.load(path)
-    return extract(samples if span is None else trimmed(samples, *span), settings)
+def clips_of(source: Source, *, trim: bool) -> list[Clip]:
+    """The clips of a source in the order of its manifest, cut to speech where ``trim`` asks for it."""
+    turns = defaultdict(list)
+    for turn in source.turns.sort_values(["start", "end"]).itertuples():
+        turns[turn.clip_id].append((turn.start, turn.end))
+    clips = []
+    for row in source.manifest.itertuples():
+        its_turns = turns[row.clip_id]
+        span = (its_turns[0][0], max(end for _, end in its_turns)) if trim and its_turns else None
+        clips.append(Clip(str(source.folder / row.path), row.duration, span, its_turns))
+    return clips
 
 
-def trimmed(samples: np.ndarray, start: float, end: float) -> np.ndarray:
-    """Samples from ``start`` to ``end``, in seconds; at least one."""
-    first = min(int(start * audio.SAMPLE_RATE), len(samples) - 1)
-    return samples[first : max(first + 1, math.ceil(end * audio.SAMPLE_RATE))]
+def chunks(clips: Sequence[Clip], seconds: float) -> list[list[Clip]]:
+    """Consecutive clips, each chunk as many as ``seconds`` hold, at least one; which ones depends on nothing else."""
+    parts: list[list[Clip]] = []
+    filled = math.inf
+    for clip in clips:
+        if filled + clip.duration > seconds:
+            parts.append([])
+            filled = 0.0
+        parts[-1].append(clip)
+        filled += clip.duration
+    return parts
+
+
+def _features(
+    clips: list[Clip], *, settings: Featurize, encoder: EncoderFacts | None
+) -> list[tuple[ClipFeatures, Embedding | None]]:
+    """Features and embedding of each clip."""
+    cut = [speech(clip) for clip in clips]
+    features = [extract(samples, settings, turns) for samples, turns in cut]
+    if encoder is None:
+        return [(each, None) for each in features]
+    session = encoders.open_encoder(encoder, settings.encoder)
+    return list(zip(features, session.embed([clean(samples, settings.clean) for samples, _ in cut]), strict=True))
+
+
+def speech(clip: Clip) -> tuple[np.ndarray, list[tuple[float, float]]]:
+    """What is kept of a clip: samples, float32 [samples], and the turns within them, in seconds."""
+    samples = audio.load(clip.path)
+    if clip.span is None:
+        return samples, clip.turns
+    first = min(int(clip.span[0] * audio.SAMPLE_RATE), len(samples) - 1)
+    kept = samples[first : max(first + 1, math.ceil(clip.span[1] * audio.SAMPLE_RATE))]
+    shift, duration = first / audio.SAMPLE_RATE, len(kept) / audio.SAMPLE_RATE
+    moved = ((max(start - shift, 0.0), min(end - shift, duration)) for start, end in clip.turns)
+    return kept, [(start, end) for start, end in moved if end > start]

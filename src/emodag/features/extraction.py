@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from emodag.audio import SAMPLE_RATE
+from emodag.cleaning import clean
+from emodag.features import egemaps, prosody, spectral
 from emodag.features import functionals as statistics
-from emodag.features import spectral
 from emodag.params import Featurize
 
 
@@ -32,18 +32,37 @@ class ClipFeatures(NamedTuple):
 
 
 def names(settings: Featurize) -> FeatureNames:
-    """What :func:`extract` computes under these settings."""
-    groups = spectral.names(settings)
-    columns = tuple(name for group in groups.values() for name in group)
-    return FeatureNames(groups, statistics.names(columns))
+    """What :func:`extract` computes under these settings.
+
+    Raises:
+        ParamsError: a package that the settings need is not installed.
+    """
+    groups = _groups(settings)
+    of_clip = prosody.clip_names(settings) + (egemaps.names() if settings.egemaps else ())
+    return FeatureNames(groups, statistics.names(groups, settings) + of_clip)
 
 
-def extract(samples: np.ndarray, settings: Featurize) -> ClipFeatures:
-    """Features of a clip; never NaN or infinite for finite samples.
+def _groups(settings: Featurize) -> dict[str, tuple[str, ...]]:
+    return spectral.names(settings) | prosody.names(settings)
+
+
+def extract(samples: np.ndarray, settings: Featurize, turns: prosody.Turns | None = None) -> ClipFeatures:
+    """Features of a clip: it is cleaned if the settings say so, and its frames are summed up by functionals.
 
     Args:
         samples: float32 [samples] at 16 kHz, at least one.
         settings: the ``featurize`` section of the params.
+        turns: start and end in seconds of speech within the samples; pauses lie between them.
+
+    Raises:
+        DataError: there are no samples, or some are NaN, infinite or far beyond full scale.
+        ParamsError: a package that the settings need is not installed.
     """
-    frames = spectral.frames(samples, settings)
-    return ClipFeatures(frames, statistics.functionals(frames, SAMPLE_RATE / settings.hop_length))
+    samples = clean(spectral.checked(samples), settings.clean)
+    spectrum = spectral.frames(samples, settings)
+    voice = prosody.analyse(samples, settings, len(spectrum), turns)
+    frames = np.concatenate([spectrum, voice.frames], axis=1)
+    summary = [statistics.functionals(frames, _groups(settings), settings, voice.voiced), voice.clip]
+    if settings.egemaps:
+        summary.append(egemaps.functionals(samples))
+    return ClipFeatures(frames, np.concatenate(summary))

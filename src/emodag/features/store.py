@@ -2,7 +2,8 @@
 
 A folder holds ``frames.npy`` float32 [all frames of the corpus, features], ``functionals.npy`` float32 [clips,
 functionals], ``index.parquet`` with each clip's first row and count (:data:`emodag.schema.INDEX`), and
-``features.json`` with the names and the settings. The same features give the same bytes.
+``features.json`` with the names and the settings. With an encoder, ``embedding_frames.npy`` float32 [all its frames,
+dims] and ``embeddings.npy`` float32 [clips, dims] lie beside them. The same features give the same bytes.
 """
 
 from __future__ import annotations
@@ -17,12 +18,16 @@ from numpy.lib import format as npy
 
 from emodag import schema
 from emodag.errors import DataError
+from emodag.features.encoders import Embedding, EncoderFacts
 from emodag.features.extraction import ClipFeatures, FeatureNames
 from emodag.files import read_json, write_json
 from emodag.params import Featurize
 
 #: Raised when a feature of the same name and settings is computed otherwise, so that older bundles are told apart.
-VERSION = 1
+VERSION = 2
+
+FRAMES, FUNCTIONALS = "frames.npy", "functionals.npy"
+EMBEDDING_FRAMES, EMBEDDINGS = "embedding_frames.npy", "embeddings.npy"
 
 
 class _Stream:
@@ -33,7 +38,7 @@ class _Stream:
 
     def __init__(self, path: Path, columns: int):
         self._file = path.open("wb")
-        self._columns = columns
+        self.columns = columns
         self.rows = 0
         self._header = self._write_header()
 
@@ -49,41 +54,62 @@ class _Stream:
         self._file.close()
 
     def _write_header(self) -> int:
-        shape = (self.rows, self._columns)
+        shape = (self.rows, self.columns)
         npy.write_array_header_1_0(self._file, {"descr": "<f4", "fortran_order": False, "shape": shape})
         return self._file.tell()
 
 
 class FeatureWriter:
-    """Write the features of a corpus, clip by clip, into an empty folder; complete when the block ends."""
+    """Write the features of clips, one after the other, into an empty folder; complete when the block ends.
 
-    def __init__(self, folder: Path, names: FeatureNames, settings: Featurize):
+    Args:
+        folder: to write to.
+        clips: the columns of :data:`emodag.schema.INDEX` that a manifest has, in the order in which clips are added.
+        names: of the features.
+        settings: under which they are computed.
+        encoder: that gives the embeddings, if there is one.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        clips: pd.DataFrame,
+        names: FeatureNames,
+        settings: Featurize,
+        encoder: EncoderFacts | None = None,
+    ):
         self._folder = folder
+        self._clips = clips
         self._names = names
         self._settings = settings
-        self._rows: list[dict[str, Any]] = []
+        self._encoder = encoder
+        self._counts: list[tuple[int, int]] = []
 
     def __enter__(self) -> FeatureWriter:
-        self._frames = _Stream(self._folder / "frames.npy", len(self._names.columns))
-        self._functionals = _Stream(self._folder / "functionals.npy", len(self._names.functionals))
+        self._frames = _Stream(self._folder / FRAMES, len(self._names.columns))
+        self._streams = [self._frames, _Stream(self._folder / FUNCTIONALS, len(self._names.functionals))]
+        if self._encoder:
+            self._streams += [
+                _Stream(self._folder / name, self._encoder.dims) for name in (EMBEDDING_FRAMES, EMBEDDINGS)
+            ]
         return self
 
-    def add(self, clip: dict[str, Any], features: ClipFeatures) -> None:
-        """Append a clip: its row of the manifest and its features.
+    def add(self, features: ClipFeatures, embedding: Embedding | None = None) -> None:
+        """Append the features of the next clip and, with an encoder, its embedding.
 
         Raises:
             DataError: a value is not finite, or the columns are not those that the names say.
         """
-        for values, expected in (
-            (features.frames, self._names.columns),
-            (features.functionals, self._names.functionals),
-        ):
-            if values.shape[-1] != len(expected) or not np.isfinite(values).all():
-                raise DataError(f"{clip['clip_id']}: features of shape {values.shape}, not all finite or not as named")
-        place = {"first_row": self._frames.rows, "frames": len(features.frames)}
-        self._frames.append(features.frames)
-        self._functionals.append(features.functionals[np.newaxis])
-        self._rows.append(clip | place)
+        added = [features.frames, features.functionals[np.newaxis]]
+        if embedding:
+            added += [embedding.frames, embedding.clip[np.newaxis]]
+        for stream, values in zip(self._streams, added, strict=True):
+            if values.shape[-1] != stream.columns or not np.isfinite(values).all():
+                clip_id = self._clips["clip_id"].iloc[len(self._counts)]
+                raise DataError(f"{clip_id}: features of shape {values.shape}, not all finite or not as named")
+        for stream, values in zip(self._streams, added, strict=True):
+            stream.append(values)
+        self._counts.append((len(features.frames), len(embedding.frames) if embedding else 0))
 
     @property
     def frames(self) -> int:
@@ -91,35 +117,59 @@ class FeatureWriter:
         return self._frames.rows
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._frames.close()
-        self._functionals.close()
+        for stream in self._streams:
+            stream.close()
         if kind is not None:
             return
-        index = pd.DataFrame(self._rows, columns=list(schema.INDEX.columns))
-        schema.write(index, schema.INDEX, self._folder / "index.parquet")
+        if len(self._counts) != len(self._clips):
+            raise DataError(f"{self._folder}: features of {len(self._counts)} clips, where {len(self._clips)} are due")
+        schema.write(self._index(), schema.INDEX, self._folder / "index.parquet")
         write_json(
             self._folder / "features.json",
             {
                 "frames": self._names.frames,
                 "names": self._names.functionals,
-                "settings": self._settings.model_dump() | {"version": VERSION},
+                "embedding": self._encoder.names if self._encoder else (),
+                "settings": self._settings.model_dump()
+                | {"version": VERSION, "encoder_sha256": self._encoder.sha256 if self._encoder else None},
             },
+        )
+
+    def _index(self) -> pd.DataFrame:
+        """The clips with their places in the arrays."""
+        frames, embeddings = np.array(self._counts, dtype=np.int64).reshape(-1, 2).T
+        return self._clips.assign(
+            first_row=np.cumsum(frames) - frames,
+            frames=frames,
+            first_embedding=np.cumsum(embeddings) - embeddings,
+            embeddings=embeddings,
         )
 
 
 class StoredFeatures(NamedTuple):
-    """Features of a corpus: memory-mapped ``frames`` and ``functionals``, the ``index``, names and settings."""
+    """Features of a corpus: memory-mapped arrays, the ``index``, names and settings.
+
+    Without an encoder, ``embeddings`` and ``embedding_frames`` are ``None`` and have no names.
+    """
 
     frames: np.ndarray
     functionals: np.ndarray
     index: pd.DataFrame
     names: FeatureNames
     settings: dict[str, Any]
+    embedding_frames: np.ndarray | None = None
+    embeddings: np.ndarray | None = None
+    embedding_names: tuple[str, ...] = ()
 
     def frames_of(self, position: int) -> np.ndarray:
         """Frame features of the clip at a row of the index: float32 [frames, features]."""
         first, count = self.index.loc[position, ["first_row", "frames"]]
         return self.frames[first : first + count]
+
+    def embedding_frames_of(self, position: int) -> np.ndarray:
+        """The encoder's frames of the clip at a row of the index: float32 [frames, dims]."""
+        first, count = self.index.loc[position, ["first_embedding", "embeddings"]]
+        return self.embedding_frames[first : first + count]
 
 
 def open_features(folder: Path) -> StoredFeatures:
@@ -130,18 +180,31 @@ def open_features(folder: Path) -> StoredFeatures:
     """
     try:
         described = read_json(folder / "features.json")
-        frames, functionals = (
-            np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in ("frames.npy", "functionals.npy")
-        )
+        embedding_names = tuple(described["embedding"])
+        files = [FRAMES, FUNCTIONALS] + ([EMBEDDING_FRAMES, EMBEDDINGS] if embedding_names else [])
+        arrays = {name: np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in files}
+    except KeyError as error:
+        raise DataError(f"{folder}: features of an older version (no {error}); run `dvc repro` again") from None
     except (OSError, EOFError, ValueError) as error:
         raise DataError(f"{folder}: no readable features ({error}); run `dvc repro` to compute them") from None
     index = schema.read(folder / "index.parquet", schema.INDEX)
     names = FeatureNames({group: tuple(each) for group, each in described["frames"].items()}, tuple(described["names"]))
     expected = {
-        "frames.npy": (frames.shape, (index["frames"].sum(), len(names.columns))),
-        "functionals.npy": (functionals.shape, (len(index), len(names.functionals))),
+        FRAMES: (index["frames"].sum(), len(names.columns)),
+        FUNCTIONALS: (len(index), len(names.functionals)),
+        EMBEDDING_FRAMES: (index["embeddings"].sum(), len(embedding_names)),
+        EMBEDDINGS: (len(index), len(embedding_names)),
     }
-    for file, (found, wanted) in expected.items():
-        if found != wanted:
-            raise DataError(f"{folder / file}: shape {found}, where the index and the names say {wanted}")
-    return StoredFeatures(frames, functionals, index, names, described["settings"])
+    for file, array in arrays.items():
+        if array.shape != expected[file]:
+            raise DataError(f"{folder / file}: shape {array.shape}, where the index and names say {expected[file]}")
+    return StoredFeatures(
+        frames=arrays[FRAMES],
+        functionals=arrays[FUNCTIONALS],
+        index=index,
+        names=names,
+        settings=described["settings"],
+        embedding_frames=arrays.get(EMBEDDING_FRAMES),
+        embeddings=arrays.get(EMBEDDINGS),
+        embedding_names=embedding_names,
+    )

@@ -1,0 +1,121 @@
+"""What every encoder is: something that turns clips of any length into frames, in batches that change nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+#: What the names of an embedding's dimensions start with.
+PREFIX = "embedding_"
+
+#: Where a model's weights and what goes with them are described, for messages.
+GUIDE = "docs/encoders.md"
+
+
+class Embedding(NamedTuple):
+    """One clip: ``clip`` float32 [dims], pooled from ``frames`` float32 [frames, dims]."""
+
+    clip: np.ndarray
+    frames: np.ndarray
+
+
+class EncoderFacts(NamedTuple):
+    """What the features say of the encoder that made them."""
+
+    path: Path  #: its file or folder
+    dims: int
+    sha256: str  #: of the file, or of a folder's list of files and their digests
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the dimensions, in order."""
+        return tuple(f"{PREFIX}{number:04d}" for number in range(self.dims))
+
+
+class Encoder(ABC):
+    """An encoder of one kind.
+
+    It reads a clip as one or several pieces: arrays whose first axis is time. What is longer than a piece may be is
+    encoded in several, each on its own, and their frames are joined; so memory does not grow with a recording.
+    """
+
+    #: Whether pieces may be padded to the longest of their batch. If not, a batch has pieces of one length only.
+    pads: bool
+    #: Length of a piece that lasts one second.
+    rate: float
+    #: The length to which the encoder itself fills up every piece, if it does.
+    reads: int | None = None
+
+    def __init__(self, batch_seconds: float):
+        self._batch_seconds = batch_seconds
+
+    def embed(self, clips: Sequence[np.ndarray]) -> list[Embedding]:
+        """Embeddings of clips, float32 [samples] at 16 kHz each and at least one sample long, in their order.
+
+        A clip's embedding does not depend on the others, up to the rounding of float32.
+        """
+        pieces = [(number, piece) for number, clip in enumerate(clips) for piece in self.pieces(clip)]
+        lengths = [self.reads or len(piece) for _, piece in pieces]
+        encoded: dict[int, np.ndarray] = {}
+        for batch in batches(lengths, self._batch_seconds * self.rate, self.pads):
+            encoded |= zip(batch, self.encode([pieces[position][1] for position in batch]), strict=True)
+        frames: list[list[np.ndarray]] = [[] for _ in clips]
+        for position, (number, _) in enumerate(pieces):
+            frames[number].append(encoded[position])
+        joined = [np.concatenate(each).astype(np.float32, copy=False) for each in frames]
+        return [Embedding(self.pool(each), each) for each in joined]
+
+    @abstractmethod
+    def pieces(self, samples: np.ndarray) -> list[np.ndarray]:
+        """What :meth:`encode` takes, of a clip's samples; each long enough for one frame at least."""
+
+    @abstractmethod
+    def encode(self, pieces: list[np.ndarray]) -> list[np.ndarray]:
+        """The frames, float32 [frames, dims], of each piece of a batch."""
+
+    @abstractmethod
+    def pool(self, frames: np.ndarray) -> np.ndarray:
+        """A clip's embedding, float32 [dims], of its frames, float32 [frames, dims]."""
+
+
+def cut(values: np.ndarray, longest: int, shortest: int, silence: float = 0.0) -> list[np.ndarray]:
+    """An array along time [time, ...] in pieces of ``longest``, the last one shorter.
+
+    A rest below ``shortest`` is left out, since it has no frame of its own; a whole clip below it is followed by
+    silence.
+    """
+    parts = [values[start : start + longest] for start in range(0, len(values), longest)]
+    if len(parts) > 1 and len(parts[-1]) < shortest:
+        parts.pop()
+    if len(parts[0]) < shortest:
+        missing = [(0, shortest - len(parts[0]))] + [(0, 0)] * (values.ndim - 1)
+        parts[0] = np.pad(parts[0], missing, constant_values=silence)
+    return parts
+
+
+def batches(lengths: Sequence[int], limit: float, pads: bool) -> Iterator[list[int]]:
+    """Positions of items of like length, the shortest first; padded to its longest, a batch stays within ``limit``.
+
+    An item that exceeds the limit is a batch of its own. Without ``pads``, all lengths of a batch are equal.
+    """
+    batch: list[int] = []
+    for position in sorted(range(len(lengths)), key=lambda position: lengths[position]):
+        length = lengths[position]
+        full = (len(batch) + 1) * length > limit
+        if batch and (full or (not pads and lengths[batch[0]] != length)):
+            yield batch
+            batch = []
+        batch.append(position)
+    if batch:
+        yield batch
+
+
+def sha256(path: Path) -> str:
+    """The digest of a file, as ``sha256sum`` prints it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
