@@ -10,7 +10,8 @@ from emodag.leakage import check_disjoint, check_leakage
 
 def evaluate(params, run):
     shipped = bundle.load(layout.MODELS)
-    trained = datasets.load(datasets.corpora_with(params, "train"), "train").with_calm(shipped.calm)
+    trained = datasets.load(datasets.corpora_with(params, "train"), "train", inputs=shipped.inputs)
+    trained = trained.with_calm(shipped.calm)
     bundle.check_data(shipped, trained)
     folds = schema.read(layout.PREDICTIONS / "folds.parquet", schema.FOLDS)
     predictions = schema.read(layout.PREDICTIONS / "predictions.parquet", schema.predictions(shipped.classes))
@@ -21,7 +22,7 @@ def evaluate(params, run):
         for corpus in shipped.corpora
     ]
     for corpus in datasets.corpora_with(params, "test"):
-        data = datasets.load([corpus], "test").with_calm(shipped.calm)
+        data = datasets.load([corpus], "test", inputs=shipped.inputs).with_calm(shipped.calm)
         check_disjoint(data.index, trained.index, corpus)
         found.append(reports.cross_corpus(data, corpus, shipped, params.evaluate, params.seed))
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from _stage import stage
 from emodag import bundle, datasets, layout, schema, training
+from emodag.adaptation import groups_of
 from emodag.files import atomic_directory
 from emodag.leakage import check_leakage
 from emodag.predict import uar_by
@@ -14,10 +15,12 @@ from emodag.splits import describe, split
 
 def train(params, run):
     corpora = datasets.corpora_with(params, "train")
-    data = datasets.load(corpora, "train").with_calm(params.train.calm)
+    data = datasets.load(corpora, "train", inputs=params.train.inputs).with_calm(params.train.calm)
     folds = split(data.index, params.train, params.seed)
     print(datasets.describe(data))
     print(describe(folds, data.index, params.train))
+    if params.adaptation.by != "none":
+        print(f"every score below is adapted by each {params.adaptation.by}'s own unlabelled clips")
 
     done = training.cross_validate(data, folds, params)
     check_leakage(folds, done.predictions, data.index, params.train.protocol)
@@ -30,16 +33,18 @@ def train(params, run):
     final = training.fit_final(data, params, done.median_rounds)
     with atomic_directory(layout.MODELS) as models, atomic_directory(layout.PREDICTIONS) as predictions:
         shipped = bundle.make(final, data, params, by_corpus)
-        originals = data.originals().functionals
-        difference = bundle.check_export(shipped, originals, final.predict_proba(np.asarray(originals)))
+        originals = data.originals()
+        groups = groups_of(originals.index, params.adaptation)
+        expected = final.predict_proba(originals.features, groups)
+        difference = bundle.check_export(shipped, originals.features, groups, expected)
         shipped.save(models)
         schema.write(folds, schema.FOLDS, predictions / "folds.parquet")
         schema.write(done.predictions, schema.predictions(data.classes), predictions / "predictions.parquet")
-    print(f"{params.model} of {final.rounds} rounds shipped; its ONNX export differs by at most {difference:.1g}")
+    print(f"{params.model} of {final.model.rounds} rounds shipped; its ONNX export differs by at most {difference:.1g}")
 
     run.log_metrics({f"uar_fold_{fold}": uar for fold, uar in scores.items()})
     run.log_metrics({f"uar_{corpus}": uar for corpus, uar in by_corpus.items()})
-    run.log_metrics({"uar": float(np.mean(list(by_corpus.values()))), "rounds": final.rounds, "onnx": difference})
+    run.log_metrics({"uar": float(np.mean(list(by_corpus.values()))), "rounds": final.model.rounds, "onnx": difference})
 
 
 if __name__ == "__main__":

@@ -93,6 +93,7 @@ def synthetic_corpus():
             index = pd.DataFrame(rows)
             index["md5"] = [hashlib.md5(clip_id.encode()).hexdigest() for clip_id in index["clip_id"]]
             index["first_row"], index["frames"] = np.arange(len(index)) * 10, 10
+            index["first_embedding"], index["embeddings"] = 0, 0
             return index[list(schema.INDEX.columns)], functionals
 
         @classmethod
@@ -103,7 +104,7 @@ def synthetic_corpus():
             np.save(folder / "frames.npy", np.zeros((10 * len(index), 3), np.float32))
             write_json(
                 folder / "features.json",
-                {"frames": {"group": ["a", "b", "c"]}, "names": cls.names, "settings": cls.settings},
+                {"frames": {"group": ["a", "b", "c"]}, "names": cls.names, "embedding": [], "settings": cls.settings},
             )
 
     return Synthetic

@@ -12,6 +12,7 @@ import pytest
 
 from emodag import bundle
 from emodag import params as parameters
+from emodag.adaptation import groups_of
 from emodag.datasets import Dataset
 from emodag.errors import DataError
 from emodag.files import read_json, write_json
@@ -46,11 +47,12 @@ def test_a_saved_bundle_is_read_back_whole(shipped):
 
 def test_the_description_says_what_the_model_expects_and_where_it_comes_from(shipped, data):
     description = read_json(shipped[2] / "bundle.json")
-    assert description["format"] == 1
+    assert description["format"] == 2
     assert description["classes"] == ["neutral", "happy", "sad", "angry"]
     assert description["names"] == data.names
     assert description["settings"] == data.settings
-    assert description["normaliser"] == "none"
+    assert description["inputs"] == "all"
+    assert description["adaptation"] == {"by": "none", "prior": 2.0, "mean": [], "std": []}
     assert description["corpora"] == ["alpha"]
     assert description["clips"] == len(data.index)
     assert description["rounds"] == 10
@@ -66,28 +68,30 @@ def test_saving_twice_gives_the_same_bytes(shipped, tmp_path):
 
 def test_predictions_equal_the_trained_models(shipped, data):
     model, made, folder = shipped
-    expected = model.predict_proba(data.functionals)
-    np.testing.assert_allclose(bundle.load(folder).predict_proba(data.functionals), expected, atol=1e-5)
-    assert bundle.check_export(made, data.functionals, expected) < 1e-5
+    groups = groups_of(data.index, made.normaliser.settings)
+    expected = model.predict_proba(data.features, groups)
+    np.testing.assert_allclose(bundle.load(folder).predict_proba(data.features), expected, atol=1e-5)
+    assert bundle.check_export(made, data.features, groups, expected) < 1e-5
 
 
 def test_an_export_that_differs_is_refused(shipped, data):
     model, made, _ = shipped
-    expected = model.predict_proba(data.functionals)
+    groups = groups_of(data.index, made.normaliser.settings)
+    expected = model.predict_proba(data.features, groups)
     expected[3, 1] += 2e-4
     with pytest.raises(DataError, match=r"differs from the trained model by 0\.0002"):
-        bundle.check_export(made, data.functionals, expected)
+        bundle.check_export(made, data.features, groups, expected)
     expected[3, 1] = np.nan
     with pytest.raises(DataError, match="differs from the trained model by nan"):
-        bundle.check_export(made, data.functionals, expected)
+        bundle.check_export(made, data.features, groups, expected)
 
 
 def test_many_clips_are_predicted_in_batches(shipped, data, monkeypatch):
     _, made, _ = shipped
-    whole = made.predict_proba(data.functionals)
+    whole = made.predict_proba(data.features)
     monkeypatch.setattr(bundle, "_BATCH", 7)
-    np.testing.assert_allclose(made.predict_proba(data.functionals), whole, atol=1e-6)
-    assert made.predict_proba(data.functionals[:0]).shape == (0, 4)
+    np.testing.assert_allclose(made.predict_proba(data.features), whole, atol=1e-6)
+    assert made.predict_proba(data.features[:0]).shape == (0, 4)
 
 
 def test_prediction_needs_no_training_library(shipped):
@@ -130,7 +134,7 @@ def test_features_of_other_settings_are_refused(shipped, data):
 @pytest.mark.parametrize("names", [["other"], None])
 def test_features_of_other_names_are_refused(shipped, data, names):
     names = data.names[:-1] + names if names else data.names[::-1]
-    with pytest.raises(DataError, match="other functionals than the model's"):
+    with pytest.raises(DataError, match="other features than the model's"):
         predict(shipped[1], replace(data, names=names))
 
 
@@ -156,9 +160,9 @@ def test_the_fingerprint_does_not_depend_on_the_order(data):
         (lambda f: (f / "model.onnx").unlink(), "model.onnx: no such file"),
         (lambda f: (f / "bundle.json").unlink(), "bundle.json: no such file"),
         (lambda f: (f / "bundle.json").write_text("{"), "bundle.json: not JSON"),
-        (lambda f: write_json(f / "bundle.json", []), "format None, this version reads 1"),
+        (lambda f: write_json(f / "bundle.json", []), "format None, this version reads 2"),
         (lambda f: write_json(f / "bundle.json", read_json(f / "bundle.json") | {"format": 0}), "format 0"),
-        (lambda f: write_json(f / "bundle.json", {"format": 1, "model": "mlp"}), "not the fields of format 1"),
+        (lambda f: write_json(f / "bundle.json", {"format": 2, "model": "mlp"}), "not the fields of format 2"),
         (lambda f: write_json(f / "bundle.json", read_json(f / "bundle.json") | {"mood": 1}), "not the fields"),
     ],
 )

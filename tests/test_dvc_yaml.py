@@ -13,7 +13,7 @@ SOURCE = ROOT / "src"
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 
 #: How a stage runs and tells about itself, which no output holds.
-WITHOUT_EFFECT = {"__init__", "errors", "files", "layout", "parallel", "params", "tracking"}
+WITHOUT_EFFECT = {"__init__", "errors", "files", "layout", "parallel", "params", "sheets", "tracking"}
 
 
 def imports(path: Path) -> set[str]:

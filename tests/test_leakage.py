@@ -10,7 +10,7 @@ from emodag.splits import split
 
 
 def folded(index, protocol="speaker_kfold"):
-    train = Train(protocol=protocol, folds=3, validation=0.25, calm="keep", emobox_folds="protocols")
+    train = Train(protocol=protocol, folds=3, validation=0.25, calm="keep", inputs="all", emobox_folds="protocols")
     folds = split(index, train, seed=0)
     tested = folds[folds["part"] == "test"]
     predictions = tested[["clip_id", "fold"]].merge(index[["clip_id", "emotion"]], on="clip_id")
@@ -66,7 +66,7 @@ def test_beside_a_leaky_corpus_the_others_are_still_guarded(synthetic_corpus):
     """EmoBox's folds share speakers in EmoDB but not in SAVEE."""
     tables = [synthetic_corpus.make("savee", ["JE", "KL", "DC"])[0], synthetic_corpus.make("emodb", 3)[0]]
     index = pd.concat(tables, ignore_index=True)
-    train = Train(protocol="random", folds=3, validation=0.25, calm="keep", emobox_folds="protocols")
+    train = Train(protocol="random", folds=3, validation=0.25, calm="keep", inputs="all", emobox_folds="protocols")
     folds = pd.concat([split(tables[0], train.model_copy(update={"protocol": "loso"}), 0), split(tables[1], train, 0)])
     predictions = folds[folds["part"] == "test"].merge(index[["clip_id", "emotion"]], on="clip_id")
     check_leakage(folds, predictions, index, "emobox")

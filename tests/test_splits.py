@@ -13,7 +13,15 @@ from emodag.splits import EMOBOX_CLIPS, EMOBOX_SPEAKERS, describe, is_leaky, spl
 
 def settings(protocol="speaker_kfold", **changes) -> Train:
     return Train(
-        **{"protocol": protocol, "folds": 3, "validation": 0.25, "calm": "keep", "emobox_folds": "protocols"} | changes
+        **{
+            "protocol": protocol,
+            "folds": 3,
+            "validation": 0.25,
+            "calm": "keep",
+            "inputs": "all",
+            "emobox_folds": "protocols",
+        }
+        | changes
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from emodag import params as parameters
 from emodag import training
+from emodag.adaptation import groups_of
 from emodag.datasets import Dataset
 from emodag.errors import DataError
 from emodag.leakage import check_leakage
@@ -61,12 +62,13 @@ def test_the_number_of_processes_changes_nothing(data, params):
 def test_scaling_knows_nothing_of_held_out_speakers(data, params):
     """An outlier speaker moves the scaler of exactly those folds that train on them."""
     outlier = (data.index["speaker"] == "alpha/04").to_numpy()
-    functionals = data.functionals + np.where(outlier, 1000, 0).astype(np.float32)[:, None]
+    functionals = data.features + np.where(outlier, 1000, 0).astype(np.float32)[:, None]
     held_out = 0
+    groups = groups_of(data.index, params.adaptation)
     for fold in training.parts_of(data, split(data.index, params.train, params.seed)):
         model = training.fit_training_part(
-            fold, functionals=functionals, labels=data.labels, classes=data.classes, params=params
-        )
+            fold, features=functionals, groups=groups, labels=data.labels, classes=data.classes, params=params
+        ).model
         trained = functionals[fold.training].astype(np.float64)
         np.testing.assert_allclose(model.scaler.mean_, trained.mean(axis=0), rtol=1e-5)
         np.testing.assert_allclose(model.scaler.scale_, trained.std(axis=0), rtol=1e-3)
@@ -81,7 +83,7 @@ def test_a_test_fold_changes_no_other_prediction_of_its_fold(data, params):
     before = training.cross_validate(data, folds, params)
     tested = set(folds.loc[(folds["fold"] == 1) & (folds["part"] == "test"), "clip_id"])
     first = min(tested)
-    changed = data.functionals.copy()
+    changed = data.features.copy()
     changed[(data.index["clip_id"] == first).to_numpy()] += 50
     after = training.cross_validate(
         Dataset(data.index, changed, data.names, data.settings, data.source), folds[folds["fold"] == 1], params
@@ -101,7 +103,7 @@ def test_another_split_gives_other_predictions(data, params):
 def test_a_fold_without_training_clips_of_a_class_says_so(data, params):
     index = data.index.copy()
     index.loc[(index["emotion"] == "sad") & (index["speaker"] != "alpha/01"), "emotion"] = "happy"
-    data = Dataset(index, data.functionals, data.names, data.settings, data.source)
+    data = Dataset(index, data.features, data.names, data.settings, data.source)
     folds = split(index, params.train, params.seed)
     with pytest.raises(DataError, match=r"fold \d has no training clip of sad"):
         training.cross_validate(data, folds, params)
@@ -119,6 +121,6 @@ def test_folds_that_test_nothing_are_an_error(data, params, kept):
 def test_the_final_model_is_trained_for_the_median_of_the_folds(data, params, rounds, median):
     done = training.CrossValidation(pd.DataFrame(), rounds)
     assert done.median_rounds == median
-    final = training.fit_final(data, params, done.median_rounds)
+    final = training.fit_final(data, params, done.median_rounds).model
     assert final.rounds == median
-    np.testing.assert_allclose(final.scaler.mean_, data.functionals.astype(np.float64).mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(final.scaler.mean_, data.features.astype(np.float64).mean(axis=0), rtol=1e-5)

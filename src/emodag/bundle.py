@@ -10,19 +10,24 @@ import tempfile
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from emodag.adaptation import Groups, Normaliser, each_alone
 from emodag.datasets import Dataset
 from emodag.errors import DataError
+from emodag.features.encoders.base import PREFIX
 from emodag.files import read_json, write_json
-from emodag.models.base import INPUT, OUTPUT, Classifier
+from emodag.models.base import INPUT, OUTPUT
 from emodag.params import Params
 from emodag.splits import is_leaky
 
-FORMAT = 1
+if TYPE_CHECKING:
+    from emodag.training import Fitted
+
+FORMAT = 2
 MODEL, DESCRIPTION = "model.onnx", "bundle.json"
 
 #: How far the exported model's probabilities may lie from those of the one it was made from.
@@ -37,9 +42,10 @@ class Bundle:
 
     model: str  #: the family's name
     classes: tuple[str, ...]  #: in the order of the probabilities
-    names: tuple[str, ...]  #: of the functionals, in their order
+    inputs: str  #: which of the stored features the model sees
+    names: tuple[str, ...]  #: of these features, in their order
     settings: dict[str, Any]  #: of the features
-    normaliser: str  #: by whose statistics the features were normalised; none
+    adaptation: dict[str, Any]  #: by whose clips features are normalised, and the training statistics
     calm: str  #: what became of 'calm'
     corpora: tuple[str, ...]  #: trained on
     protocol: str  #: of the cross-validation that gave ``rounds`` and ``scores``
@@ -78,27 +84,43 @@ class Bundle:
         if tuple(names) != self.names:
             only_here, only_there = sorted(set(names) - set(self.names)), sorted(set(self.names) - set(names))
             raise DataError(
-                f"{source}: other functionals than the model's: {len(names)} instead of {len(self.names)}, "
+                f"{source}: other features than the model's: {len(names)} instead of {len(self.names)}, "
                 f"unknown {only_here[:5]}, missing {only_there[:5]}; run featurize and train again"
             )
 
-    def predict_proba(self, functionals: np.ndarray) -> np.ndarray:
-        """Probabilities, float32 [clips, classes], of ``functionals`` [clips, functionals].
+    def predict_proba(self, features: np.ndarray, groups: Groups | None = None) -> np.ndarray:
+        """Probabilities, float32 [clips, classes], of ``features`` [clips, features].
+
+        Args:
+            features: of all clips that are known of their groups, as the bundle's adaptation uses them.
+            groups: of the clips, by :func:`emodag.adaptation.groups_of`; without them each clip is alone.
 
         Raises:
             DataError: the shape does not fit the model, or a value is not finite.
         """
-        functionals = np.asarray(functionals)
-        if functionals.ndim != 2 or functionals.shape[1] != len(self.names):
-            raise DataError(f"the model takes [clips, {len(self.names)}], found {list(functionals.shape)}")
-        batches = []
-        for start in range(0, len(functionals), _BATCH):
-            batch = np.ascontiguousarray(functionals[start : start + _BATCH], dtype=np.float32)
-            if not np.isfinite(batch).all():
-                row, column = np.argwhere(~np.isfinite(batch))[0]
-                raise DataError(f"functional {self.names[column]} of clip number {start + row} is {batch[row, column]}")
-            batches.append(self._session.run([OUTPUT], {INPUT: batch})[0])
+        features = np.asarray(features)
+        if features.ndim != 2 or features.shape[1] != len(self.names):
+            raise DataError(f"the model takes [clips, {len(self.names)}], found {list(features.shape)}")
+        features = np.ascontiguousarray(features, dtype=np.float32)
+        if not np.isfinite(features).all():
+            row, column = np.argwhere(~np.isfinite(features))[0]
+            raise DataError(f"feature {self.names[column]} of clip number {row} is {features[row, column]}")
+        features = self.normaliser(features, each_alone(len(features)) if groups is None else groups)
+        batches = [
+            self._session.run([OUTPUT], {INPUT: features[start : start + _BATCH]})[0]
+            for start in range(0, len(features), _BATCH)
+        ]
         return np.concatenate(batches) if batches else np.empty((0, len(self.classes)), np.float32)
+
+    @property
+    def encoder(self) -> str:
+        """The pretrained encoder whose embeddings the model sees, or ``none``."""
+        return self.settings["encoder"]["model"] if any(name.startswith(PREFIX) for name in self.names) else "none"
+
+    @cached_property
+    def normaliser(self) -> Normaliser:
+        """What features pass through before the model: the very one that was used in training."""
+        return Normaliser.from_description(self.adaptation)
 
     @cached_property
     def _session(self):
@@ -137,15 +159,16 @@ def load(folder: str | Path) -> Bundle:
         raise DataError(f"{folder / DESCRIPTION}: not the fields of format {FORMAT}: {error}") from None
 
 
-def make(model: Classifier, data: Dataset, params: Params, uar: dict[str, float]) -> Bundle:
+def make(fitted: Fitted, data: Dataset, params: Params, uar: dict[str, float]) -> Bundle:
     """Bundle a model that was trained on all of a data set.
 
     Args:
-        model: fitted.
+        fitted: the model and its normalisation.
         data: after the policy for ``calm``.
         params: that it was trained under.
         uar: of each corpus, out of fold.
     """
+    model = fitted.model
     with tempfile.TemporaryDirectory() as folder:
         model.export_onnx(Path(folder) / MODEL)
         onnx = (Path(folder) / MODEL).read_bytes()
@@ -153,9 +176,10 @@ def make(model: Classifier, data: Dataset, params: Params, uar: dict[str, float]
     return Bundle(
         model=params.model,
         classes=data.classes,
+        inputs=params.train.inputs,
         names=tuple(data.names),
         settings=data.settings,
-        normaliser="none",
+        adaptation=fitted.normaliser.describe(),
         calm=params.train.calm,
         corpora=tuple(uar),
         protocol=protocol,
@@ -190,16 +214,16 @@ def fingerprint(index: pd.DataFrame) -> str:
     return digest.hexdigest()
 
 
-def check_export(bundle: Bundle, functionals: np.ndarray, expected: np.ndarray) -> float:
+def check_export(bundle: Bundle, features: np.ndarray, groups: Groups, expected: np.ndarray) -> float:
     """The largest difference between the bundle's probabilities and the trained model's, [clips, classes].
 
     Raises:
         DataError: it exceeds ``TOLERANCE``.
     """
-    difference = float(np.max(np.abs(bundle.predict_proba(functionals) - expected), initial=0.0))
+    difference = float(np.max(np.abs(bundle.predict_proba(features, groups) - expected), initial=0.0))
     if not difference <= TOLERANCE:
         raise DataError(
             f"the ONNX export of {bundle.model} differs from the trained model by {difference:.2g} in probability on "
-            f"{len(functionals)} clips; at most {TOLERANCE:g} is accepted"
+            f"{len(features)} clips; at most {TOLERANCE:g} is accepted"
         )
     return difference

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,14 +17,17 @@ from emodag.features.store import open_features
 from emodag.labels import CalmPolicy, apply_calm, in_order
 from emodag.params import Params, Role
 
+#: The values of ``train.inputs``.
+Inputs = Literal["all", "functionals", "embedding"]
+
 
 @dataclass(frozen=True)
 class Dataset:
     """Clips with their features and emotions; augmented copies are clips with a ``parent_id``."""
 
     index: pd.DataFrame  #: by :data:`emodag.schema.INDEX`, a row per clip
-    functionals: np.ndarray  #: float32 [clips, functionals]
-    names: list[str]  #: of the functionals
+    features: np.ndarray  #: float32 [clips, features]: functionals, embeddings or both
+    names: list[str]  #: of the features
     settings: dict[str, Any]  #: of the features
     source: str  #: the folder or folders it was read from, for messages
 
@@ -43,7 +46,7 @@ class Dataset:
         mask = np.asarray(mask, dtype=bool)
         if mask.all():
             return self
-        return replace(self, index=self.index[mask].reset_index(drop=True), functionals=self.functionals[mask])
+        return replace(self, index=self.index[mask].reset_index(drop=True), features=self.features[mask])
 
     def originals(self) -> Dataset:
         """The clips that are no augmented copies."""
@@ -77,13 +80,20 @@ def corpora_with(params: Params, role: Role, root: Path = layout.FEATURES) -> li
     return listed
 
 
-def load(corpora: list[str], role: Role, root: Path = layout.FEATURES) -> Dataset:
+def load(corpora: list[str], role: Role, root: Path = layout.FEATURES, inputs: Inputs = "all") -> Dataset:
     """Read the features of corpora as one data set, checked to be alike and finite; the order of names is no matter.
 
+    Args:
+        corpora: their names.
+        role: under which their features lie.
+        root: the folder of all features.
+        inputs: ``functionals``, the encoder's ``embedding``, or ``all`` that is stored.
+
     Raises:
-        DataError: a table or array breaks its contract, corpora have different features, or a value is not finite.
+        DataError: a table or array breaks its contract, corpora have different features, a value is not finite, or
+            embeddings are asked for and none are stored.
     """
-    parts = [_read(root / role / corpus) for corpus in sorted(corpora)]
+    parts = [_read(root / role / corpus, inputs) for corpus in sorted(corpora)]
     if not parts:
         raise DataError(f"{root / role}: no corpus to read")
     first = parts[0]
@@ -96,7 +106,7 @@ def load(corpora: list[str], role: Role, root: Path = layout.FEATURES) -> Datase
     source = ", ".join(part.source for part in parts)
     return Dataset(
         index=schema.validate(index, schema.INDEX, source),
-        functionals=np.concatenate([part.functionals for part in parts]),
+        features=np.concatenate([part.features for part in parts]),
         names=first.names,
         settings=first.settings,
         source=source,
@@ -114,14 +124,26 @@ def describe(data: Dataset) -> str:
     )
 
 
-def _read(folder: Path) -> Dataset:
+def _read(folder: Path, inputs: Inputs) -> Dataset:
     stored = open_features(folder)
-    data = Dataset(stored.index, stored.functionals, list(stored.names.functionals), stored.settings, str(folder))
-    finite = np.isfinite(data.functionals)
+    chosen = []
+    if inputs != "embedding":
+        chosen.append((stored.functionals, stored.names.functionals))
+    if inputs != "functionals" and stored.embeddings is not None:
+        chosen.append((stored.embeddings, stored.embedding_names))
+    if not chosen:
+        raise DataError(
+            f"{folder}: train.inputs is `embedding`, and no encoder's embeddings are stored; set "
+            "featurize.encoder.kind to onnx or transformers, or train.inputs to functionals"
+        )
+    features = chosen[0][0] if len(chosen) == 1 else np.concatenate([array for array, _ in chosen], axis=1)
+    names = [name for _, names in chosen for name in names]
+    data = Dataset(stored.index, features, names, stored.settings, str(folder))
+    finite = np.isfinite(data.features)
     if not finite.all():
         row, column = np.argwhere(~finite)[0]
         raise DataError(
-            f"{folder}: {data.names[column]} of {data.index['clip_id'][row]} is {data.functionals[row, column]}, and "
+            f"{folder}: {data.names[column]} of {data.index['clip_id'][row]} is {data.features[row, column]}, and "
             f"{np.count_nonzero(~finite)} values in all are not finite; run featurize again"
         )
     return data

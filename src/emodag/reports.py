@@ -38,6 +38,9 @@ class Report:
     predicted: np.ndarray  #: int [clips]
     dropped: dict[str, int]  #: emotions that the model does not know -> their clips, which were not scored
     model: str
+    adaptation: str  #: by whose own unlabelled clips the features were normalised; or ``none``
+    inputs: str  #: which of the stored features the model saw
+    encoder: str  #: the pretrained encoder whose embeddings are among them; or ``none``
     calm: str
     confidence: float
 
@@ -46,6 +49,9 @@ class Report:
         return self.scores.summary() | {
             "protocol": self.protocol,
             "leaky": self.leaky,
+            "adaptation": self.adaptation,
+            "inputs": self.inputs,
+            "encoder": self.encoder,
             "interval": self.scores.intervals.unit,
             "classes": len(self.scores.present),
             "dropped": sum(self.dropped.values()),
@@ -55,6 +61,9 @@ class Report:
         """The corpus's entry in ``metrics/report.json``."""
         return {
             "model": self.model,
+            "adaptation": self.adaptation,
+            "inputs": self.inputs,
+            "encoder": self.encoder,
             "calm": self.calm,
             "classes": self.scores.per_class(),
             "dropped": self.dropped,
@@ -77,7 +86,12 @@ class Report:
     @property
     def notes(self) -> list[str]:
         """Under which policies, on how much, and what the guard found."""
-        notes = [self.model, f"{self.scores.clips} clips", f"{self.scores.speakers} speakers"]
+        notes = [self.model]
+        if self.encoder != "none":
+            notes.append(self.encoder if self.inputs == "embedding" else f"functionals and {self.encoder}")
+        if self.adaptation != "none":
+            notes.append(f"adapted by each {self.adaptation}'s own unlabelled clips")
+        notes += [f"{self.scores.clips} clips", f"{self.scores.speakers} speakers"]
         notes.append(f"{len(self.scores.present)} classes")
         if self.protocol == CROSS_CORPUS:
             notes[-1] += " shared with the training corpora"
@@ -143,8 +157,8 @@ def cross_corpus(data: Dataset, corpus: str, bundle: Bundle, settings: Evaluate,
     known = data.index["emotion"].isin(shared)
     counts = data.index.loc[~known, "emotion"].value_counts()
     dropped = {emotion: int(counts[emotion]) for emotion in data.classes if emotion in counts}
-    data = data.where(known)
-    rows = restrict(predict(bundle, data), bundle.classes, shared)
+    # Predicted before clips are left out by their labels: adaptation must not gain from knowing those.
+    rows = restrict(predict(bundle, data)[known.to_numpy()], bundle.classes, shared)
     rows = rows.merge(data.index[["clip_id", "speaker"]], on="clip_id")
     return _report(corpus, CROSS_CORPUS, rows, shared, dropped, bundle, settings, seed)
 
@@ -194,6 +208,9 @@ def _report(
         predicted=predicted,
         dropped=dropped,
         model=bundle.model,
+        adaptation=bundle.adaptation["by"],
+        inputs=bundle.inputs,
+        encoder=bundle.encoder,
         calm=bundle.calm,
         confidence=settings.confidence,
     )

@@ -78,6 +78,8 @@ INDEX = pa.DataFrameSchema(
     | {
         "first_row": pa.Column("int64", pa.Check.ge(0), coerce=True),  # in frames.npy
         "frames": pa.Column("int64", pa.Check.gt(0), coerce=True),  # rows in frames.npy
+        "first_embedding": pa.Column("int64", pa.Check.ge(0), coerce=True),  # in embedding_frames.npy
+        "embeddings": pa.Column("int64", pa.Check.ge(0), coerce=True),  # rows there; 0 without an encoder
     },
     strict=True,
     ordered=True,

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from emodag import schema
+from emodag.adaptation import Groups, Normaliser, groups_of
 from emodag.datasets import Dataset
 from emodag.errors import DataError
 from emodag.models import Classifier, Clips, create
@@ -47,7 +48,7 @@ def cross_validate(data: Dataset, folds: pd.DataFrame, params: Params) -> CrossV
     Args:
         data: clips with their features, augmented copies included.
         folds: by :data:`emodag.schema.FOLDS`, as :func:`emodag.splits.split` makes them.
-        params: ``model`` and its section, ``seed`` and ``compute``.
+        params: ``model`` and its section, ``adaptation``, ``seed`` and ``compute``.
 
     Raises:
         DataError: there are no folds, a fold tests nothing, or it lacks training clips of some class.
@@ -57,7 +58,14 @@ def cross_validate(data: Dataset, folds: pd.DataFrame, params: Params) -> CrossV
     parts = list(parts_of(data, folds))
     if not parts:
         raise DataError("there is no fold, so nothing can be cross-validated")
-    work = partial(fit_fold, functionals=data.functionals, labels=data.labels, classes=data.classes, params=params)
+    work = partial(
+        fit_fold,
+        features=data.features,
+        groups=groups_of(data.index, params.adaptation),
+        labels=data.labels,
+        classes=data.classes,
+        params=params,
+    )
     results = parallel_map(work, parts, jobs=params.compute.jobs, description="train", batch=1)
     tables, rounds = [], {}
     for fold, (probabilities, its_rounds) in zip(parts, results, strict=True):
@@ -67,25 +75,52 @@ def cross_validate(data: Dataset, folds: pd.DataFrame, params: Params) -> CrossV
     return CrossValidation(schema.validate(table, schema.predictions(data.classes), "the predictions"), rounds)
 
 
+class Fitted(NamedTuple):
+    """A model and the normalisation that its features pass through, both fitted on the same clips."""
+
+    normaliser: Normaliser
+    model: Classifier
+
+    def predict_proba(self, features: np.ndarray, groups: Groups) -> np.ndarray:
+        """Probabilities, float32 [clips, classes]; the clips are adapted to their groups as they stand here.
+
+        Args:
+            features: [clips, features].
+            groups: of these clips.
+        """
+        return self.model.predict_proba(self.normaliser(features, groups))
+
+
 def fit_fold(
-    fold: Parts, *, functionals: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], params: Params
+    fold: Parts,
+    *,
+    features: np.ndarray,
+    groups: Groups,
+    labels: np.ndarray,
+    classes: tuple[str, ...],
+    params: Params,
 ) -> tuple[np.ndarray, int]:
     """Probabilities of one fold's test clips, float32 [clips, classes], and the rounds that its model rests on.
 
     The validation speakers say how long to train; then the model that is tested is trained that long on them too, as
     the one that ships is (:func:`fit_final`): where speakers are few, every one counts.
     """
-    model = fit_training_part(fold, functionals=functionals, labels=labels, classes=classes, params=params)
+    fitted = fit_training_part(fold, features=features, groups=groups, labels=labels, classes=classes, params=params)
     if len(fold.validation):
         rows = np.sort(np.concatenate([fold.training, fold.validation]))
-        everyone = Clips(np.asarray(functionals[rows]), labels[rows])
-        model = create(params, classes=len(classes), seed=params.seed).fit(everyone, rounds=model.rounds)
-    return model.predict_proba(np.asarray(functionals[fold.test])), model.rounds
+        fitted = _fit(features[rows], groups.of(rows), labels[rows], classes, params, fitted.model.rounds)
+    return fitted.predict_proba(features[fold.test], groups.of(fold.test)), fitted.model.rounds
 
 
 def fit_training_part(
-    fold: Parts, *, functionals: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], params: Params
-) -> Classifier:
+    fold: Parts,
+    *,
+    features: np.ndarray,
+    groups: Groups,
+    labels: np.ndarray,
+    classes: tuple[str, ...],
+    params: Params,
+) -> Fitted:
     """A model fitted on one fold's training part, and stopped by its validation part where it has one."""
     missing = sorted(set(range(len(classes))) - set(labels[fold.training]))
     if missing:
@@ -93,16 +128,27 @@ def fit_training_part(
             f"fold {fold.number} has no training clip of {', '.join(classes[number] for number in missing)}; use fewer "
             "train.folds or another train.protocol, or drop the class"
         )
-    training = Clips(np.asarray(functionals[fold.training]), labels[fold.training])
-    validation = Clips(np.asarray(functionals[fold.validation]), labels[fold.validation])
+    normaliser = Normaliser.fit(features[fold.training], groups.of(fold.training), params.adaptation)
+    training, validation = (
+        Clips(normaliser(features[rows], groups.of(rows)), labels[rows]) for rows in (fold.training, fold.validation)
+    )
     model = create(params, classes=len(classes), seed=params.seed)
-    return model.fit(training, validation if len(validation.labels) else None)
+    return Fitted(normaliser, model.fit(training, validation if len(validation.labels) else None))
 
 
-def fit_final(data: Dataset, params: Params, rounds: int) -> Classifier:
+def fit_final(data: Dataset, params: Params, rounds: int) -> Fitted:
     """The model that ships: trained on every clip and copy, for the number of rounds that the folds found good."""
-    model = create(params, classes=len(data.classes), seed=params.seed)
-    return model.fit(Clips(np.asarray(data.functionals), data.labels), rounds=rounds)
+    groups = groups_of(data.index, params.adaptation)
+    return _fit(np.asarray(data.features), groups, data.labels, data.classes, params, rounds)
+
+
+def _fit(
+    features: np.ndarray, groups: Groups, labels: np.ndarray, classes: tuple[str, ...], params: Params, rounds: int
+) -> Fitted:
+    """A model trained on all of these clips for a number of rounds."""
+    normaliser = Normaliser.fit(features, groups, params.adaptation)
+    model = create(params, classes=len(classes), seed=params.seed)
+    return Fitted(normaliser, model.fit(Clips(normaliser(features, groups), labels), rounds=rounds))
 
 
 def parts_of(data: Dataset, folds: pd.DataFrame) -> Iterator[Parts]:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from emodag import bundle, datasets, reports, schema
 from emodag import params as parameters
 from emodag.errors import CorpusError, DataError, LeakageError
 from emodag.tracking import Run
@@ -150,6 +152,76 @@ def test_a_leaky_protocol_is_labelled_everywhere(usual, capsys):
     assert usual.metrics()["gamma"]["leaky"] is False
     assert "LEAKY: alpha, random" in capsys.readouterr().out
     assert json.loads(Path("models/bundle.json").read_text())["scores"]["alpha"]["leaky"] is True
+
+
+@pytest.mark.parametrize("by", ["none", "recording", "speaker"])
+def test_adaptation_is_told_wherever_a_score_is(usual, capsys, by):
+    usual.params["adaptation"]["by"] = by
+    usual.run("train", "evaluate")
+    assert {row["adaptation"] for row in usual.metrics().values()} == {by}
+    assert {row["adaptation"] for row in usual.metrics("report.json").values()} == {by}
+    assert json.loads(Path("models/bundle.json").read_text())["adaptation"]["by"] == by
+    told = capsys.readouterr().out
+    # Once by train, once for each corpus by evaluate.
+    assert told.count(f"adapted by each {by}'s own unlabelled clips") == (0 if by == "none" else 3)
+
+
+def test_adaptation_by_speaker_recognises_new_voices_better(checkout):
+    index, functionals = checkout.synthetic.make("gamma", 4, copies=0)
+    far = functionals + np.repeat(np.random.default_rng(0).normal(0, 4, (4, 12)), 16, axis=0).astype(np.float32)
+    checkout.add("alpha", "train", speakers=6)
+    checkout.add("gamma", "test", index, far)
+    found = {}
+    for by in ("none", "speaker"):
+        checkout.params["adaptation"]["by"] = by
+        checkout.run("train", "evaluate")
+        found[by] = checkout.metrics()["gamma"]["uar"]
+    assert found["speaker"] > found["none"] + 0.1
+
+
+def test_labels_of_a_test_corpus_adapt_nothing(usual):
+    usual.params["adaptation"]["by"] = "speaker"
+    usual.run("train")
+    shipped, settings = bundle.load("models"), parameters.load().evaluate
+    data = datasets.load(["gamma"], "test")
+    unknown = (data.index["emotion"] == "happy") & (np.arange(len(data.index)) % 2 == 0)
+    # So far from the others that their speakers' means would show whether they were left out.
+    data = replace(data, features=data.features + 30 * unknown.to_numpy(np.float32)[:, None])
+    relabelled = replace(data, index=data.index.assign(emotion=data.index["emotion"].mask(unknown, "bored")))
+    before, after = (reports.cross_corpus(each, "gamma", shipped, settings, 0) for each in (data, relabelled))
+    kept = ~unknown[data.index["emotion"] != "bored"]
+    np.testing.assert_array_equal(before.predicted[kept], after.predicted)
+    assert unknown.sum() == after.dropped["bored"] - before.dropped["bored"] > 0
+
+
+@pytest.mark.parametrize("inputs", ["all", "functionals", "embedding"])
+def test_models_see_the_inputs_of_the_params(usual, capsys, inputs):
+    for folder in (Path("data/features/train/alpha"), Path("data/features/test/gamma")):
+        functionals = np.load(folder / "functionals.npy")
+        index = pd.read_parquet(folder / "index.parquet")
+        index["first_embedding"], index["embeddings"] = np.arange(len(index)), 1
+        schema.write(index, schema.INDEX, folder / "index.parquet")
+        for name in ("embeddings.npy", "embedding_frames.npy"):
+            np.save(folder / name, functionals[:, :8])
+        content = json.loads((folder / "features.json").read_text())
+        content["embedding"] = [f"embedding_{number:04d}" for number in range(8)]
+        content["settings"]["encoder"] = {"kind": "onnx", "model": "tiny.onnx"}
+        (folder / "features.json").write_text(json.dumps(content))
+    usual.params["train"]["inputs"] = inputs
+    usual.run("train", "evaluate")
+    described = json.loads(Path("models/bundle.json").read_text())
+    assert described["inputs"] == inputs
+    assert len(described["names"]) == {"all": 20, "functionals": 12, "embedding": 8}[inputs]
+    encoder = "none" if inputs == "functionals" else "tiny.onnx"
+    assert {row["encoder"] for row in usual.metrics().values()} == {encoder}
+    assert ("tiny.onnx" in capsys.readouterr().out) == (inputs != "functionals")
+
+
+def test_embeddings_without_an_encoder_are_an_error(usual):
+    usual.params["train"]["inputs"] = "embedding"
+    with pytest.raises(DataError, match=r"train\.inputs is `embedding`"):
+        usual.run("train")
+    assert not Path("models").exists()
 
 
 def test_several_train_corpora_are_scored_one_by_one(checkout):

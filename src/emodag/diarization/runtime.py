@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 import warnings
 from types import ModuleType
+
+from emodag.pytorch import import_torchaudio
 
 
 def import_pyannote_audio() -> ModuleType:
@@ -18,34 +19,9 @@ def import_pyannote_audio() -> ModuleType:
     import torch
 
     torch.set_num_threads(1)
-    _import_torchaudio()
+    import_torchaudio()
     with warnings.catch_warnings():
         # Recordings are handed over as samples in memory, so the decoder that it fails to find is never needed.
         warnings.filterwarnings("ignore", message=r"\s*torchcodec is not installed correctly")
         import pyannote.audio
     return pyannote.audio
-
-
-def _import_torchaudio() -> None:
-    """Import torchaudio, without its compiled extension where that cannot be loaded.
-
-    The package registry's torchaudio links CUDA's libraries, which a PyTorch for CPUs lacks. Filter banks and
-    resampling, all that pyannote.audio takes from it, are written in Python; the extension adds forced alignment.
-    """
-    try:
-        import torchaudio
-    except OSError:
-        extension = ModuleType("torchaudio._extension")
-        extension.__path__ = []
-        extension._IS_TORCHAUDIO_EXT_AVAILABLE = extension._IS_ALIGN_AVAILABLE = False
-        extension._check_cuda_version = lambda: None
-        extension.fail_if_no_align = _without_alignment
-        sys.modules["torchaudio._extension"] = extension
-        import torchaudio  # noqa: F401
-
-
-def _without_alignment(function):
-    def unavailable(*_args, **_kwargs):
-        raise RuntimeError(f"{function.__name__} needs torchaudio's compiled extension, which cannot be loaded here")
-
-    return unavailable
