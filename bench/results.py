@@ -1,8 +1,9 @@
-"""Score real corpora: ``make results CORPORA=PATH`` writes ``metrics/results.json``, the README's table and pictures.
+"""Score real corpora: ``make results CORPORA=PATH [ENCODER=FILE]`` writes ``metrics/results.json`` and what shows it.
 
-PATH holds one folder per corpus, as its publisher laid it out. Every row is one run of this checkout's pipeline at its
-committed params, with only the corpora, the protocol and the model set as the row says. What was computed is kept in
-``.results``, so an interrupted run goes on where it stopped; runs are tracked in this checkout's MLflow store.
+PATH holds one folder per corpus, as its publisher laid it out; FILE is an ONNX encoder that fits the front end of the
+params. Every row is one run of this checkout's pipeline at its committed params, with only what the row says changed.
+What was computed is kept in ``.results``, so an interrupted run goes on where it stopped; runs are tracked in this
+checkout's MLflow store.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from emodag.files import atomic_file, read_json, write_json
 
 MODELS = ("mlp", "xgboost")
 PICTURES = ROOT / "docs" / "images"
-MARKS = ("<!-- results: written by make results -->", "<!-- end of results -->")
+RESULTS = ROOT / "metrics" / "results.json"
+END = "<!-- end of results -->"
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,38 @@ class Setting:
     corpora: dict[str, str]
 
 
+@dataclass(frozen=True)
+class Row:
+    """A run of the pipeline: a setting, a model, and what else differs from the committed params."""
+
+    setting: Setting
+    model: str
+    adaptation: str = "none"
+    encoder: str = "none"
+    cleaning: tuple[str, ...] = ()
+
+    def changes(self, encoder: Path | None) -> dict:
+        """The params of this row, by dotted key; ``encoder`` is the file of rows that name one."""
+        crosses = self.setting.protocol == "cross_corpus"
+        changes = {
+            "corpora": self.setting.corpora,
+            "train.protocol": "speaker_kfold" if crosses else self.setting.protocol,
+            "model": self.model,
+            "adaptation.by": self.adaptation,
+            "featurize.clean.steps": list(self.cleaning),
+        }
+        if self.encoder != "none":
+            changes |= {"featurize.encoder.kind": "onnx", "featurize.encoder.model": str(encoder)}
+        return changes
+
+
 def _alone(corpus: str, protocol: str) -> Setting:
     return Setting(corpus, protocol, {corpus: "train"})
 
 
-SETTINGS = (
-    _alone("ravdess", "emobox"),
+RAVDESS = _alone("ravdess", "emobox")
+HONEST = (
+    RAVDESS,
     _alone("emodb", "loso"),
     _alone("savee", "loso"),
     _alone("crema_d", "speaker_kfold"),
@@ -46,48 +74,72 @@ SETTINGS = (
         "cross_corpus",
         {"ravdess": "train", "crema_d": "train", "savee": "train", "tess": "train", "emodb": "test"},
     ),
-    _alone("ravdess", "random"),
 )
+LEAKY = _alone("ravdess", "random")
 
 
-def score(checkout: Checkout, setting: Setting, model: str) -> dict:
-    """Run the pipeline for one row and return it."""
-    protocol = "speaker_kfold" if setting.protocol == "cross_corpus" else setting.protocol
-    changes = {"corpora": setting.corpora, "train.protocol": protocol, "model": model}
-    checkout.repro(changes, MLFLOW_TRACKING_URI=tracking.store_uri())
+def rows(encoder: Path | None) -> list[Row]:
+    """All rows, those that share features one after the other."""
+    wanted = [Row(LEAKY, model) for model in MODELS]
+    for setting in HONEST:
+        wanted += [Row(setting, model, adaptation) for adaptation in ("none", "speaker") for model in MODELS]
+    wanted += [Row(RAVDESS, "mlp", cleaning=(step,)) for step in ("gate", "denoise")]
+    if encoder:
+        for setting in HONEST:
+            wanted += [Row(setting, "mlp", adaptation, encoder.stem) for adaptation in ("none", "speaker")]
+    return wanted
+
+
+def score(checkout: Checkout, row: Row, encoder: Path | None) -> dict:
+    """Run the pipeline for one row; its entry in ``metrics/results.json``."""
+    setting = row.setting
+    checkout.repro(row.changes(encoder), MLFLOW_TRACKING_URI=tracking.store_uri())
     result = read_json(checkout.place / "metrics" / "evaluate.json")[setting.scored]
-    if result["protocol"] != setting.protocol:
-        raise RuntimeError(f"asked for {setting.protocol}, evaluate reports {result['protocol']}")
-    if model == MODELS[0] and not result["leaky"]:
+    if (result["protocol"], result["adaptation"]) != (setting.protocol, row.adaptation):
+        raise RuntimeError(f"asked for {setting.protocol}, adapted by {row.adaptation}; evaluate reports {result}")
+    if row == Row(setting, MODELS[0]) and not result["leaky"]:
         PICTURES.mkdir(parents=True, exist_ok=True)
         picture = checkout.place / "plots" / f"confusion_{setting.scored}.png"
         shutil.copyfile(picture, PICTURES / f"{setting.scored}_{setting.protocol}.png")
     return {
         "corpus": setting.scored,
         "protocol": setting.protocol,
-        "model": model,
-        "adaptation": "none",
-        "encoder": "none",
+        "model": row.model,
+        "adaptation": row.adaptation,
+        "encoder": row.encoder,
+        "cleaning": list(row.cleaning),
         **{key: result[key] for key in ("uar", "uar_low", "uar_high", "wa", "f1", "clips", "speakers", "leaky")},
         "trained_on": [corpus for corpus, role in setting.corpora.items() if role == "train"],
         "classes": result["classes"],
     }
 
 
-def table(rows: list[dict]) -> str:
-    """The rows as Markdown, speaker-independent ones first."""
-    lines = [
-        "| corpus | classes | protocol | trained on | model | UAR, 95 % interval | WA | clips | speakers |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for row in sorted(rows, key=lambda row: row["leaky"]):
+def table(scored: list[dict]) -> str:
+    """The uncleaned rows as Markdown: speaker-independent ones first, then by what was tested."""
+    head = ("corpus", "classes", "protocol", "trained on", "model", "adapted by")
+    head += ("UAR, 95 % interval", "WA", "clips", "speakers")
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    place = {(setting.scored, setting.protocol): number for number, setting in enumerate((*HONEST, LEAKY))}
+    uncleaned = [row for row in scored if not row["cleaning"]]
+    for row in sorted(uncleaned, key=lambda row: (place[row["corpus"], row["protocol"]], row["adaptation"])):
         protocol = f"{row['protocol']} (**leaky**: speakers shared)" if row["leaky"] else row["protocol"]
         trained_on = "other folds" if row["protocol"] != "cross_corpus" else ", ".join(map(_title, row["trained_on"]))
+        model = row["model"] if row["encoder"] == "none" else f"{row['model']} + {row['encoder']}"
         cells = (
-            _title(row["corpus"]), row["classes"], protocol, trained_on, row["model"], _interval(row),
+            _title(row["corpus"]), row["classes"], protocol, trained_on, model, row["adaptation"], _interval(row),
             _percent(row["wa"]), row["clips"], row["speakers"],
         )  # fmt: skip
         lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
+def cleaning_table(scored: list[dict]) -> str:
+    """What cleaning does to RAVDESS, as Markdown."""
+    lines = ["| `featurize.clean.steps` | UAR, 95 % interval | WA |", "|---|---|---|"]
+    plain = {"corpus": "ravdess", "protocol": "emobox", "model": "mlp", "adaptation": "none", "encoder": "none"}
+    for row in scored:
+        if plain.items() <= row.items():
+            lines.append(f"| `{row['cleaning']}` | {_interval(row)} | {_percent(row['wa'])} |".replace("'", ""))
     return "\n".join(lines)
 
 
@@ -104,38 +156,45 @@ def _title(corpus: str) -> str:
     return re.search(r"\(([^()]+)\)", REGISTRY[corpus].title)[1]
 
 
-def write_readme(rows: list[dict]) -> None:
-    """Replace what stands between the marks in the README."""
-    readme = ROOT / "README.md"
-    before, _, rest = readme.read_text(encoding="utf-8").partition(MARKS[0])
-    _, _, after = rest.partition(MARKS[1])
-    with atomic_file(readme) as file:
-        file.write_text(f"{before}{MARKS[0]}\n{table(rows)}\n{MARKS[1]}{after}", encoding="utf-8")
+def insert(text: str, page: Path) -> None:
+    """Replace what stands between the marks of a page."""
+    before, start, rest = page.read_text(encoding="utf-8").partition("<!-- results: written by make results -->\n")
+    _, end, after = rest.partition(END)
+    if not start or not end:
+        raise RuntimeError(f"{page}: no place for results")
+    with atomic_file(page) as file:
+        file.write_text(f"{before}{start}{text}\n{end}{after}", encoding="utf-8")
 
 
 def main() -> None:
-    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
-        sys.exit("usage: make results CORPORA=PATH, a folder that holds ravdess/, cremad/, savee/, tess/ and emodb/")
-    present = corpora_in(Path(sys.argv[1]))
-    settings = [setting for setting in SETTINGS if set(setting.corpora) <= set(present)]
-    for setting in SETTINGS:
-        if setting not in settings:
-            absent = ", ".join(sorted(set(setting.corpora) - set(present)))
-            print(f"left out: {setting.scored} by {setting.protocol}: no folder for {absent} in {sys.argv[1]}")
-    if not settings:
-        sys.exit(f"{sys.argv[1]}: no corpus found; expected folders such as ravdess, cremad, savee, tess, emodb")
+    arguments = [Path(argument) for argument in sys.argv[1:] if argument]
+    if len(arguments) not in (1, 2) or not arguments[0].is_dir() or not all(path.exists() for path in arguments):
+        sys.exit(
+            "usage: make results CORPORA=PATH [ENCODER=FILE]; PATH holds ravdess/, cremad/, savee/, tess/ and emodb/"
+        )
+    place, encoder = arguments[0], arguments[1].resolve() if arguments[1:] else None
+    present = corpora_in(place)
+    for setting in (*HONEST, LEAKY):
+        if absent := ", ".join(sorted(set(setting.corpora) - set(present))):
+            print(f"left out: {setting.scored} by {setting.protocol}: no folder for {absent} in {place}")
+    wanted = [row for row in rows(encoder) if set(row.setting.corpora) <= set(present)]
+    if not wanted:
+        sys.exit(f"{place}: no corpus found; expected folders such as ravdess, cremad, savee, tess, emodb")
     checkout = Checkout(ROOT / ".results" / "checkout")
-    for corpus in sorted({corpus for setting in settings for corpus in setting.corpora}):
+    for corpus in sorted({corpus for row in wanted for corpus in row.setting.corpora}):
         checkout.add(corpus, present[corpus])
-    rows = []
-    for setting in settings:
-        for model in MODELS:
-            rows.append(score(checkout, setting, model))
-            row = rows[-1]
-            mark = " leaky" if row["leaky"] else ""
-            print(f"{row['corpus']:>8} {row['protocol']:<14} {model:<8} UAR {_interval(row)}{mark}", flush=True)
-            write_json(ROOT / "metrics" / "results.json", rows)
-    write_readme(rows)
+    scored = []
+    for row in wanted:
+        scored.append(result := score(checkout, row, encoder))
+        what = (
+            f"{row.model} adaptation={row.adaptation} encoder={row.encoder} cleaning={','.join(row.cleaning) or 'none'}"
+        )
+        mark = " leaky" if result["leaky"] else ""
+        print(f"{result['corpus']:>8} {result['protocol']:<14} {what}: UAR {_interval(result)}{mark}", flush=True)
+    # Only a whole table replaces the one that git tracks.
+    write_json(RESULTS, scored)
+    insert(table(scored), ROOT / "README.md")
+    insert(cleaning_table(scored), ROOT / "docs" / "augmentation.md")
 
 
 if __name__ == "__main__":

@@ -14,17 +14,16 @@ from pathlib import Path
 # A queued experiment runs in a copy of the checkout: its own library must win over the installed one.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "src"))
 
-# One thread a process: work is spread over processes, and results do not depend on how many cores there are.
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ[variable] = "1"
+from emodag.parallel import ONE_THREAD, workers
 
+os.environ.update(ONE_THREAD)
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "false")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
-from emodag import layout, tracking  # noqa: E402
-from emodag import params as parameters  # noqa: E402
-from emodag.errors import EmodagError  # noqa: E402
+from emodag import layout, tracking
+from emodag import params as parameters
+from emodag.errors import EmodagError
 
 
 def stage(job: Callable[..., None]) -> None:
@@ -42,7 +41,8 @@ def stage(job: Callable[..., None]) -> None:
         params = parameters.load()
         for folder in layout.prune(params.corpora):
             print(f"{folder} is removed: params.yaml no longer lists that corpus with that role")
-        with tracking.stage_run(params, name) as run:
+        # The run is the inner one: it measures the workers' memory too, while they live.
+        with workers(params.compute), tracking.stage_run(params, name) as run:
             job(params, run, *arguments)
     except EmodagError as error:
         sys.exit(f"{name}: {error}")

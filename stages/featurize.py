@@ -1,11 +1,13 @@
-"""featurize: frame features and functionals of a corpus and of its augmented copies, computed once."""
+"""featurize: frame features, functionals and embeddings of a corpus and of its augmented copies, computed once."""
 
 from __future__ import annotations
 
+import tempfile
 import time
+from pathlib import Path
 
 from _stage import stage
-from emodag import layout
+from emodag import layout, sheets
 from emodag.features import featurize_corpus
 from emodag.features.corpus import read_source
 from emodag.files import atomic_directory
@@ -26,6 +28,13 @@ def featurize(params, run, corpus, role):
     speed = seconds / (time.monotonic() - start)
     print(f"{clips} clips ({seconds / 60:.0f} min), {frames} frames; {speed:.0f} times real time")
     run.log_metrics({"clips": clips, "frames": frames, "seconds_of_audio": seconds, "times_real_time": speed})
+    if run.is_tracked:
+        with tempfile.TemporaryDirectory() as folder:
+            originals = sources[0]
+            sheets.write_by_emotion(
+                originals.manifest, originals.folder, Path(folder), params.featurize, jobs=params.compute.jobs
+            )
+            run.log_artifact(folder, "sheets")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from emodag import cli
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -144,6 +146,43 @@ def test_errors_end_with_one_message_and_status_1(place, arguments, said):
     tone(place / "wrong/03a01Fa.wav")
     (place / "empty").mkdir()
     done = emodag(*arguments, cwd=place)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_plot_draws_beside_the_recording_or_where_it_is_told(place, tmp_path_factory):
+    tone(place / "greeting.wav")
+    done = emodag("plot", "greeting.wav", "--only", "waveform", cwd=place)
+    assert (done.returncode, done.stdout) == (0, "greeting_waveform.png\n")
+    assert (place / "greeting_waveform.png").read_bytes().startswith(b"\x89PNG")
+    elsewhere = tmp_path_factory.mktemp("elsewhere")  # no checkout
+    options = ("--out", "pictures", "--only", "mfcc", "--only", "chroma")
+    done = emodag("plot", place / "greeting.wav", *options, cwd=elsewhere)
+    assert done.stdout.split() == ["pictures/greeting_mfcc.png", "pictures/greeting_chroma.png"]
+
+
+def test_plot_uses_the_params_around_it_or_those_beside_the_library(place, monkeypatch, tmp_path_factory):
+    below = place / "recordings" / "mine"
+    below.mkdir(parents=True)
+    for folder, expected in ((place, place), (below, place), (tmp_path_factory.mktemp("elsewhere"), ROOT)):
+        monkeypatch.chdir(folder)
+        assert cli._params_file() == expected / "params.yaml"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["missing.wav"], "missing.wav: No such file"),
+        (["params.yaml"], "params.yaml is no audio that can be decoded"),
+        (["greeting.wav", "--only", "mel"], "'mel' is no picture; accepted: sheet, waveform, spectrum, spectrogram"),
+        (["greeting.wav", "--out", "params.yaml"], "params.yaml: cannot be written"),
+    ],
+)
+def test_what_cannot_be_plotted_is_one_clear_error(place, arguments, said):
+    tone(place / "greeting.wav")
+    done = emodag("plot", *arguments, cwd=place)
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert said in done.stderr

@@ -1,4 +1,4 @@
-"""The command line: ``emodag corpora ...``, ``emodag check``, ``emodag prune``, ``emodag ui``.
+"""The command line: ``emodag corpora ...``, ``emodag check``, ``emodag plot``, ``emodag prune``, ``emodag ui``.
 
 Each command imports what it needs when it runs, so that ``emodag --help`` answers at once.
 """
@@ -162,6 +162,32 @@ def check() -> None:
         f"params.yaml: OK (model {valid.model}; train on {', '.join(valid.with_role('train'))}; "
         f"test on {', '.join(valid.with_role('test')) or 'none'})"
     )
+
+
+@app.command()
+def plot(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="a recording of any format and length")],
+    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="for the pictures; FILE's own if left out")] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KIND", help="this picture only; may be given again (an unknown one lists them all)"),
+    ] = None,
+) -> None:
+    """Draw a recording: waveform, spectra, MFCC, chroma, F0 and energy, on one sheet and one by one, as PNG."""
+    from emodag import params, sheets
+
+    settings = params.load(_params_file()).featurize
+    for picture in sheets.write(file, file.parent if out is None else out, settings, only or ()):
+        print(picture)
+
+
+def _params_file() -> Path:
+    """The ``params.yaml`` of the checkout around the working directory, else of the one that this library lies in."""
+    from emodag import layout
+
+    here, library = Path.cwd(), Path(__file__).resolve().parents[2]
+    found = (place / layout.PARAMS for place in (here, *here.parents, library))
+    return next((path for path in found if path.is_file()), layout.PARAMS)
 
 
 @app.command()

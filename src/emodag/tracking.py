@@ -74,6 +74,11 @@ class Run:
         self._both = [run_id, parent_id] if final else [run_id]
         self._artifacts = parent_id if final else run_id
 
+    @property
+    def is_tracked(self) -> bool:
+        """Whether what is logged arrives anywhere; where it does not, costly pictures need not be drawn."""
+        return self._client is not None
+
     def log_metrics(self, metrics: dict[str, float]) -> None:
         """Numbers by name; a value that is no finite number is left out, since no store takes it."""
         if self._client is None:
