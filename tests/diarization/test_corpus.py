@@ -174,7 +174,7 @@ def test_the_stage(done, clips, tmp_path, monkeypatch, capsys):
     stale.write_text("of an earlier run")
     run = Recorder()
     everything = params.load(ROOT / "params.yaml")
-    module.diarize(everything.model_copy(update={"compute": everything.compute.model_copy(update={"jobs": 1})}), run, "mine")
+    module.diarize(everything, run, "mine")
 
     _, corpus, out, _ = done
     assert sorted(path.name for path in layout.turns("mine").iterdir()) == sorted(path.name for path in out.iterdir())
