@@ -95,8 +95,9 @@ def score(checkout: Checkout, row: Row, encoder: Path | None) -> dict:
     setting = row.setting
     checkout.repro(row.changes(encoder), MLFLOW_TRACKING_URI=tracking.store_uri())
     result = read_json(checkout.place / "metrics" / "evaluate.json")[setting.scored]
-    if (result["protocol"], result["adaptation"]) != (setting.protocol, row.adaptation):
-        raise RuntimeError(f"asked for {setting.protocol}, adapted by {row.adaptation}; evaluate reports {result}")
+    found = result["protocol"], result["adaptation"], Path(result["encoder"]).stem
+    if found != (setting.protocol, row.adaptation, row.encoder):
+        raise RuntimeError(f"asked for {row}; evaluate reports {found}")
     if row == Row(setting, MODELS[0]) and not result["leaky"]:
         PICTURES.mkdir(parents=True, exist_ok=True)
         picture = checkout.place / "plots" / f"confusion_{setting.scored}.png"
@@ -191,7 +192,8 @@ def main() -> None:
         )
         mark = " leaky" if result["leaky"] else ""
         print(f"{result['corpus']:>8} {result['protocol']:<14} {what}: UAR {_interval(result)}{mark}", flush=True)
-    # Only a whole table replaces the one that git tracks.
+    if wanted != rows(encoder) or encoder is None:
+        sys.exit(f"{RESULTS} and the tables stay: only all rows replace them, so every corpus and ENCODER are needed")
     write_json(RESULTS, scored)
     insert(table(scored), ROOT / "README.md")
     insert(cleaning_table(scored), ROOT / "docs" / "augmentation.md")

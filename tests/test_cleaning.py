@@ -39,9 +39,7 @@ def noise() -> np.ndarray:
 
 
 def test_without_steps_a_clip_stays_as_it_is(speech):
-    cleaned = clean(speech, settings())
-    np.testing.assert_array_equal(cleaned, speech)
-    assert not np.shares_memory(cleaned, speech)
+    assert clean(speech, settings()) is speech
 
 
 @pytest.mark.parametrize("window", [0.02, 0.1, 0.5])

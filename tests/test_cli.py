@@ -152,21 +152,24 @@ def test_errors_end_with_one_message_and_status_1(place, arguments, said):
     assert "Traceback" not in done.stderr
 
 
-def test_plot_draws_beside_the_recording_or_where_it_is_told(place, tmp_path_factory):
+def test_plot_draws_beside_the_recording_or_where_it_is_told(place, tmp_path_factory, monkeypatch, capsys):
     tone(place / "greeting.wav")
     done = emodag("plot", "greeting.wav", "--only", "waveform", cwd=place)
     assert (done.returncode, done.stdout) == (0, "greeting_waveform.png\n")
     assert (place / "greeting_waveform.png").read_bytes().startswith(b"\x89PNG")
-    elsewhere = tmp_path_factory.mktemp("elsewhere")  # no checkout
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))  # no checkout
     options = ("--out", "pictures", "--only", "mfcc", "--only", "chroma")
-    done = emodag("plot", place / "greeting.wav", *options, cwd=elsewhere)
-    assert done.stdout.split() == ["pictures/greeting_mfcc.png", "pictures/greeting_chroma.png"]
+    cli.app(["plot", str(place / "greeting.wav"), *options], standalone_mode=False)
+    assert capsys.readouterr().out.split() == ["pictures/greeting_mfcc.png", "pictures/greeting_chroma.png"]
 
 
 def test_plot_uses_the_params_around_it_or_those_beside_the_library(place, monkeypatch, tmp_path_factory):
     below = place / "recordings" / "mine"
     below.mkdir(parents=True)
-    for folder, expected in ((place, place), (below, place), (tmp_path_factory.mktemp("elsewhere"), ROOT)):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    other_project = tmp_path_factory.mktemp("other")
+    (other_project / "params.yaml").write_text("train:\n  lr: 0.1\n")
+    for folder, expected in ((place, place), (below, place), (elsewhere, ROOT), (other_project, ROOT)):
         monkeypatch.chdir(folder)
         assert cli._params_file() == expected / "params.yaml"
 
@@ -187,6 +190,12 @@ def test_what_cannot_be_plotted_is_one_clear_error(place, arguments, said):
     assert done.stderr.startswith("error: ")
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_folder_to_plot_is_a_usage_error(place):
+    done = emodag("plot", ".", cwd=place)
+    assert done.returncode == 2
+    assert "is a directory" in done.stderr
 
 
 def test_a_wrong_role_is_a_usage_error(place):

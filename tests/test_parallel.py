@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -184,11 +186,11 @@ def test_quick_items_share_a_task_and_slow_ones_do_not():
 
 @pytest.mark.parametrize("backend", ["dask"], indirect=True)
 def test_a_killed_dask_worker_changes_nothing(backend, capfd):
-    results = parallel.parallel_map(partial(features, pause=0.05), range(40), jobs=2)
+    results = parallel.parallel_map(partial(features, pause=0.05), range(24), jobs=2)
     found = [next(results) for _ in range(5)]
     os.kill(worker_pids()[0], signal.SIGKILL)
     found += results
-    assert digest(found) == digest(map(features, range(40)))
+    assert digest(found) == digest(map(features, range(24)))
     assert "Traceback" not in capfd.readouterr().err
 
 
@@ -235,12 +237,58 @@ def test_no_process_and_no_file_outlives_the_block(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "somewhere"])
 def test_a_scheduler_that_does_not_answer_is_told_by_its_address(address, monkeypatch):
-    monkeypatch.setattr(parallel, "_SECONDS_TO_CONNECT", 1)
+    monkeypatch.setattr(parallel, "_SECONDS_TO_CONNECT", 0.3)
     start = time.monotonic()
     with pytest.raises(EmodagError, match=rf"^compute\.address: .*'{address}'"):  # noqa: SIM117
         with parallel.workers(Compute(backend="dask", jobs=2, address=address)):
             list(parallel.parallel_map(draw, [1, 2]))
     assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize("greeting", [b"", b"SSH-2.0-OpenSSH_9.6\r\n"])
+def test_what_answers_and_is_no_scheduler_is_told_by_its_address(greeting, monkeypatch, capfd):
+    monkeypatch.setattr(parallel, "_SECONDS_TO_CONNECT", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        threading.Thread(target=lambda: server.accept()[0].send(greeting), daemon=True).start()
+        start = time.monotonic()
+        with (
+            pytest.raises(EmodagError, match=rf"no Dask scheduler answers at '{address}' \(\S"),
+            parallel.workers(Compute(backend="dask", jobs=0, address=address)),
+        ):
+            list(parallel.parallel_map(draw, [1]))
+    assert time.monotonic() - start < 5
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("backend", ["local", "dask"])
+def test_an_interrupt_ends_every_process(backend):
+    script = (
+        "import time\nfrom emodag import parallel\nfrom emodag.params import Compute\n"
+        f"with parallel.workers(Compute(backend='{backend}', jobs=2, address='')):\n"
+        "    for _ in parallel.parallel_map(time.sleep, [0.02] * 5000, jobs=2, batch=1):\n"
+        "        print('one', flush=True)\n"
+    )
+    # A group of its own, all of which gets the signal: what Ctrl-C in a terminal does.
+    started = subprocess.Popen(
+        [sys.executable, "-c", script],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        # So many that both workers are at work.
+        assert [started.stdout.readline() for _ in range(40)] == ["one\n"] * 40
+        children = psutil.Process(started.pid).children(recursive=True)
+        assert len(children) >= 2
+        os.killpg(started.pid, signal.SIGINT)
+        _, said = started.communicate(timeout=20)
+        assert psutil.wait_procs(children, timeout=5)[1] == []
+    finally:
+        started.kill()
+    assert said.count("Traceback") == 1  # that of this script, which does not catch the interrupt
 
 
 @pytest.fixture
@@ -267,22 +315,22 @@ def scheduler(tmp_path):
 
 
 def free_port() -> int:
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
-def test_a_cluster_by_address_gives_the_same_features(scheduler):
+def test_a_cluster_by_address_gives_the_same_results(scheduler):
     with parallel.workers(Compute(backend="dask", jobs=0, address=scheduler(Path.cwd()))):
-        found = digest(parallel.parallel_map(features, range(4)))
-    assert found == digest(map(features, range(4)))
+        found = list(parallel.parallel_map(threads_and_product, range(4)))
+    with threadpool_limits(1):
+        assert found == [threads_and_product(seed) for seed in range(4)]
 
 
 def test_a_worker_elsewhere_or_of_many_threads_is_refused(scheduler, tmp_path):
-    for folder, threads, said in ((tmp_path, "1", f"the folder .* is {tmp_path}"), (Path.cwd(), "4", "OMP.* is 4")):
-        compute = Compute(backend="dask", jobs=0, address=scheduler(folder, OMP_NUM_THREADS=threads))
+    elsewhere, threaded = scheduler(tmp_path), scheduler(Path.cwd(), OMP_NUM_THREADS="4")
+    for address, said in ((elsewhere, f"the folder .* is {tmp_path}"), (threaded, "OMP.* is 4")):
+        compute = Compute(backend="dask", jobs=0, address=address)
         with parallel.workers(compute), pytest.raises(EmodagError, match=said):
             list(parallel.parallel_map(draw, [1]))
 

@@ -166,7 +166,7 @@ def check() -> None:
 
 @app.command()
 def plot(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="a recording of any format and length")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", dir_okay=False, help="a recording of any format and length")],
     out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="for the pictures; FILE's own if left out")] = None,
     only: Annotated[
         list[str] | None,
@@ -182,12 +182,16 @@ def plot(
 
 
 def _params_file() -> Path:
-    """The ``params.yaml`` of the checkout around the working directory, else of the one that this library lies in."""
+    """The ``params.yaml`` of the checkout around the working directory, else of the one that this library lies in.
+
+    Other projects have files of that name: ours are known by the section ``featurize``.
+    """
     from emodag import layout
 
     here, library = Path.cwd(), Path(__file__).resolve().parents[2]
     found = (place / layout.PARAMS for place in (here, *here.parents, library))
-    return next((path for path in found if path.is_file()), layout.PARAMS)
+    ours = (path for path in found if path.is_file() and b"\nfeaturize:" in b"\n" + path.read_bytes())
+    return next(ours, layout.PARAMS)
 
 
 @app.command()

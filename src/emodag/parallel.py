@@ -8,6 +8,7 @@ were submitted when 11 results had been read). Here a bounded number of tasks is
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import mmap
 import os
@@ -283,6 +284,8 @@ def _start(jobs: int, stack: ExitStack) -> Client:
         # Whoever reaches a scheduler can run code; other users of this machine lack the key.
         security=Security.temporary(),
         memory_limit=None,
+        # Ctrl-C reaches every process of a terminal: this one ends the workers, which would each print a traceback.
+        preload=["import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"],
         env=ONE_THREAD | {"PYTHONPATH": path},
     )
     stack.enter_context(cluster)
@@ -293,10 +296,16 @@ def _connect_to(address: str, stack: ExitStack) -> Client:
     from distributed import Client
 
     try:
+        # A client of its own would wait without end for an answer to its greeting, and leave a traceback when it gives
+        # up.
+        answers = asyncio.run(asyncio.wait_for(_what_answers(address), _SECONDS_TO_CONNECT))
+        if answers != "Scheduler":
+            raise ValueError(f"a {answers} does")
         client = Client(address, timeout=_SECONDS_TO_CONNECT, set_as_default=False)
-    except (OSError, ValueError, MemoryError) as error:  # the last: it reads what is no scheduler's answer as a size
+    except Exception as error:  # of any kind, since anything may answer there
+        reason = " ".join(str(error).split()) or f"nothing said within {_SECONDS_TO_CONNECT} s"
         raise EmodagError(
-            f"compute.address: no Dask scheduler answers at {address!r} ({' '.join(str(error).split())}); "
+            f"compute.address: no Dask scheduler answers at {address!r} ({reason}); "
             "tcp://HOST:PORT of a running one is accepted, or nothing for a cluster on this machine"
         ) from None
     stack.enter_context(client)
@@ -317,6 +326,16 @@ def _connect_to(address: str, stack: ExitStack) -> Client:
                     "anew in the root of this checkout, which it must share, with PYTHONPATH=src OMP_NUM_THREADS=1"
                 )
     return client
+
+
+async def _what_answers(address: str) -> str:
+    """``Scheduler`` where one does."""
+    from distributed import Security
+    from distributed.core import rpc
+
+    keys = Security().get_connection_args("client")
+    async with rpc(address, timeout=_SECONDS_TO_CONNECT, connection_args=keys) as server:
+        return (await server.identity())["type"]
 
 
 def _surroundings() -> dict[str, str]:

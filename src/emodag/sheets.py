@@ -1,8 +1,8 @@
 """What a recording looks like: waveform, spectra, cepstrum, chroma and contours, as one sheet and one by one.
 
 The values are those that :mod:`emodag.features` computes under the same settings. Levels are in dB relative to a
-full-scale sine (dBFS). A recording of any length is drawn: it is analysed in stretches, and what falls into one column
-of a picture is averaged (amplitudes by their power).
+full-scale sine (dBFS). A recording of any length is drawn: it is analysed in stretches (F0 and MFCC, which depend on
+its loudest moment, at once), and what falls into one column of a picture is averaged (amplitudes by their power).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = 3000  # of a picture at most; more would be finer than its pixels
-STRETCH = 6000  # frames analysed at a time, so that memory does not grow with the recording
+STRETCH = 6000  # frames analysed at a time, since the spectra of hours are large
 FLOOR_DB = -120.0
 
 _PITCH_CLASSES = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B")
@@ -70,7 +70,7 @@ def analyse(samples: np.ndarray, settings: Featurize) -> Analysis:
         for first in range(0, count, step)
         if first * hop < len(samples)
     ]
-    power, mel, mfcc, chroma, energy, f0 = (np.concatenate(each) for each in zip(*stretches, strict=True))
+    power, mel, chroma, energy = (np.concatenate(each) for each in zip(*stretches, strict=True))
     wide = -(-len(samples) // COLUMNS)
     starts = np.arange(0, len(samples), wide)
     return Analysis(
@@ -79,32 +79,33 @@ def analyse(samples: np.ndarray, settings: Featurize) -> Analysis:
         envelope=np.stack([np.minimum.reduceat(samples, starts), np.maximum.reduceat(samples, starts)], axis=1),
         amplitude=np.sqrt(power),
         mel=_decibels(mel),
-        mfcc=mfcc,
+        mfcc=_means(_groups(samples, settings, "mfcc")["mfcc"], pooled)[: len(energy)],
         chroma=chroma,
-        f0=f0,
+        f0=_voiced_means(_f0(samples, settings), pooled)[: len(energy)],
         energy=_decibels(2 * energy),  # a sine's mean square is half its squared amplitude
     )
 
 
 def _analyse_stretch(samples: np.ndarray, settings: Featurize, count: int, pooled: int) -> tuple[np.ndarray, ...]:
-    """Power [columns, bins], mel power, MFCC, chroma, mean square and F0 of the first ``count`` frames."""
-    from emodag.features import prosody, spectral
-
-    wanted = ("mel", "mfcc", "chroma", "rms")
-    groups = FrameGroups(**{group: group in wanted for group in FrameGroups.model_fields})
-    pictured = settings.model_copy(update={"frames": groups})
-    frames = spectral.frames(samples, pictured)[:count]
-    ends = np.cumsum([len(names) for names in spectral.names(pictured).values()])
-    of = dict(zip(spectral.names(pictured), np.split(frames, ends[:-1], axis=1), strict=True))
-    f0 = _f0(prosody, samples, settings)[:count]
+    """Power [columns, bins], mel power, chroma and mean square of the first ``count`` frames."""
+    of = _groups(samples, settings, "mel", "chroma", "rms")
     return (
         _means(_power(samples, settings)[:count], pooled),
-        _means(of["mel"], pooled),
-        _means(of["mfcc"], pooled),
-        _means(of["chroma"], pooled),
-        _means(np.square(of["rms"]), pooled)[:, 0],
-        _voiced_means(f0, pooled),
+        _means(of["mel"][:count], pooled),
+        _means(of["chroma"][:count], pooled),
+        _means(np.square(of["rms"][:count]), pooled)[:, 0],
     )
+
+
+def _groups(samples: np.ndarray, settings: Featurize, *wanted: str) -> dict[str, np.ndarray]:
+    """Groups of spectral features [frames, features]."""
+    from emodag.features import spectral
+
+    groups = FrameGroups(**{group: group in wanted for group in FrameGroups.model_fields})
+    pictured = settings.model_copy(update={"frames": groups})
+    names = spectral.names(pictured)
+    ends = np.cumsum([len(columns) for columns in names.values()])
+    return dict(zip(names, np.split(spectral.frames(samples, pictured), ends[:-1], axis=1), strict=True))
 
 
 def _power(samples: np.ndarray, settings: Featurize) -> np.ndarray:
@@ -119,8 +120,10 @@ def _power(samples: np.ndarray, settings: Featurize) -> np.ndarray:
     return spectrum.real**2 + spectrum.imag**2
 
 
-def _f0(prosody, samples: np.ndarray, settings: Featurize) -> np.ndarray:
+def _f0(samples: np.ndarray, settings: Featurize) -> np.ndarray:
     """F0 in Hz, 0 where unvoiced: float [frames]."""
+    from emodag.features import prosody
+
     groups = FrameGroups(**{group: group == "f0" for group in FrameGroups.model_fields})
     only = {"voice_quality": False, "rhythm": False}
     settings = settings.model_copy(
@@ -177,7 +180,7 @@ def write(path: Path, out: Path, settings: Featurize, kinds: Sequence[str] = ())
 
     Raises:
         AudioError: the file is missing or is no audio.
-        DataError: a kind is unknown, or the folder cannot be written.
+        DataError: a kind is unknown, the samples are far beyond full scale, or the folder cannot be written.
     """
     every = ("sheet", *KINDS)
     unknown = [kind for kind in kinds if kind not in every]
@@ -192,6 +195,8 @@ def write(path: Path, out: Path, settings: Featurize, kinds: Sequence[str] = ())
             file = out / f"{path.stem}_{kind}.png"
             plots.save(drawn, file)
             yield file
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
     except OSError as error:
         raise DataError(f"{error.filename or out}: cannot be written: {error.strerror}") from None
 
@@ -370,7 +375,8 @@ def _head(figure: Figure, title: str, found: Analysis, colour: str, *, size: flo
     width = figure.get_figwidth()
     room = int((width - 0.4) * 72 / (0.62 * size))  # characters of the title in bold
     lines = [title[first : first + room] for first in range(0, len(title), room)] or [""]
-    figure.suptitle("\n".join([*lines[:2], ""]), x=0.2 / width, ha="left", color=colour, fontsize=size, weight="bold")
+    heading = figure.suptitle("\n".join([*lines[:2], ""]), x=0.2 / width, ha="left", color=colour, weight="bold")
+    heading.set(fontsize=size, parse_math=False)  # a name with dollar signs is no formula
     height = figure.get_figheight()
     below = 1 - (0.12 + len(lines[:2]) * size * 1.35 / 72) / height
     figure.text(0.2 / width, below, notes, ha="left", va="top", color=plots.FAINT, fontsize=0.7 * size)

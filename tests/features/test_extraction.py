@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +133,19 @@ def test_degenerate_clips_have_finite_features(kind, length):
     }[kind].astype(np.float32)
     settings = changed(frames=EVERY_GROUP)
     assert_complete(extract(samples, settings), samples, settings)
+
+
+def test_two_hours_have_finite_features_in_bounded_memory(speech):
+    samples = np.zeros(2 * 3600 * RATE, np.float32)
+    for second in range(0, 7200, 600):
+        samples[second * RATE : second * RATE + len(speech)] = speech
+    extract(speech, SETTINGS)
+    tracemalloc.start()
+    features = extract(samples, SETTINGS)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.6 * features.frames.nbytes
+    assert_complete(features, samples, SETTINGS)
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def assert_agrees(samples: np.ndarray, settings: params.Featurize) -> None:
             assert error.max() <= 1.001 * RATE / settings.n_fft
             assert (error > 1e-3).mean() <= 1e-3
             continue
-        np.testing.assert_array_less(error.max(axis=0), 1e-4 * np.abs(expected).max() + 1e-6, err_msg=group)
+        np.testing.assert_array_less(error.max(axis=0), 1e-4 * np.abs(expected).max(axis=0) + 1e-6, err_msg=group)
         if group in POSITIVE:
             # The weakest mel bands of a frame, and its least bandwidth, are sums of what a float32 transform rounds.
             floor = {"mel": 1e-7, "bandwidth": 1e-5}.get(group, 0.0) * expected.max() + 1e-9

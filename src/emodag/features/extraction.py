@@ -59,9 +59,9 @@ def extract(samples: np.ndarray, settings: Featurize, turns: prosody.Turns | Non
         ParamsError: a package that the settings need is not installed.
     """
     samples = clean(spectral.checked(samples), settings.clean)
-    spectrum = spectral.frames(samples, settings)
-    voice = prosody.analyse(samples, settings, len(spectrum), turns)
-    frames = np.concatenate([spectrum, voice.frames], axis=1)
+    voice = prosody.analyse(samples, settings, 1 + len(samples) // settings.hop_length, turns)
+    frames = spectral.frames(samples, settings, beside=voice.frames.shape[1])
+    frames[:, frames.shape[1] - voice.frames.shape[1] :] = voice.frames
     summary = [statistics.functionals(frames, _groups(settings), settings, voice.voiced), voice.clip]
     if settings.egemaps:
         summary.append(egemaps.functionals(samples))

@@ -95,7 +95,7 @@ def _widths(n_mels: int, n_mfcc: int) -> dict[str, int]:
     return {group: several.get(group, 1) for group in _NAMES}
 
 
-def frames(samples: np.ndarray, settings: Featurize) -> np.ndarray:
+def frames(samples: np.ndarray, settings: Featurize, *, beside: int = 0) -> np.ndarray:
     """All spectral features of a clip, float32 [frames, features]; never NaN or infinite.
 
     Memory beside the result is a fraction of it, whatever the length of the clip.
@@ -103,12 +103,13 @@ def frames(samples: np.ndarray, settings: Featurize) -> np.ndarray:
     Args:
         samples: float32 [samples] at 16 kHz, at least one.
         settings: window, hop, bands, and which groups.
+        beside: further columns, left to the caller to fill, so that nothing need be copied to stand beside these.
 
     Raises:
         DataError: the samples hold NaN or infinite values, or ones far beyond full scale.
     """
     samples = checked(samples)
-    out = _Columns(1 + len(samples) // settings.hop_length, settings)
+    out = _Columns(1 + len(samples) // settings.hop_length, settings, beside)
     bank = _bank(
         *(settings.n_fft, settings.win_length, settings.n_mels, settings.fmin, settings.fmax),
         *(settings.n_mfcc, settings.band_split, settings.rolloff),
@@ -174,10 +175,10 @@ def _layout(groups: FrameGroups, n_mels: int, n_mfcc: int) -> _Layout:
 class _Columns:
     """``values`` [frames, features] of a clip, and ``aside`` [frames, more], on which stored features build."""
 
-    def __init__(self, count: int, settings: Featurize):
+    def __init__(self, count: int, settings: Featurize, beside: int):
         self.layout = _layout(settings.frames, settings.n_mels, settings.n_mfcc)
         self.count = count
-        self.values = np.empty((count, self.layout.stored), dtype=np.float32)
+        self.values = np.empty((count, self.layout.stored + beside), dtype=np.float32)
         self.aside = np.empty((count, self.layout.width - self.layout.stored), dtype=np.float32)
 
     def __contains__(self, group: str) -> bool:
@@ -192,7 +193,7 @@ class _Columns:
 
     def store(self, features: np.ndarray, rows: slice) -> None:
         count, stored = rows.stop - rows.start, self.layout.stored
-        self.values[rows] = features[:stored, :count].T
+        self.values[rows, :stored] = features[:stored, :count].T
         self.aside[rows] = features[stored:, :count].T
 
 
