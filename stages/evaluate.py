@@ -22,7 +22,7 @@ def evaluate(params, run):
         for corpus in shipped.corpora
     ]
     for corpus in datasets.corpora_with(params, "test"):
-        data = datasets.load([corpus], "test", inputs=shipped.inputs).with_calm(shipped.calm)
+        data = datasets.load([corpus], "test", inputs=shipped.inputs)
         check_disjoint(data.index, trained.index, corpus)
         found.append(reports.cross_corpus(data, corpus, shipped, params.evaluate, params.seed))
 

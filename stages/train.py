@@ -6,7 +6,7 @@ import numpy as np
 
 from _stage import stage
 from emodag import bundle, datasets, layout, schema, training
-from emodag.adaptation import groups_of
+from emodag.adaptation import TOLD, groups_of
 from emodag.files import atomic_directory
 from emodag.leakage import check_leakage
 from emodag.predict import uar_by
@@ -20,7 +20,7 @@ def train(params, run):
     print(datasets.describe(data))
     print(describe(folds, data.index, params.train))
     if params.adaptation.by != "none":
-        print(f"every score below is adapted by each {params.adaptation.by}'s own unlabelled clips")
+        print(f"every score below is {TOLD[params.adaptation.by]}")
 
     done = training.cross_validate(data, folds, params)
     check_leakage(folds, done.predictions, data.index, params.train.protocol)

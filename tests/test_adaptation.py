@@ -8,11 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emodag import bundle, training
+from emodag import audio, bundle, training
 from emodag import params as parameters
-from emodag.adaptation import Groups, Normaliser, each_alone, groups_of
+from emodag.adaptation import UNKNOWN, Groups, Normaliser, OwnFrames, by_own_frames, each_alone, groups_of
+from emodag.corpora.folder import UNKNOWN_SPEAKER
 from emodag.datasets import Dataset
 from emodag.errors import DataError
+from emodag.features import extraction, prosody
+from emodag.features import functionals as statistics
 from emodag.params import Adaptation
 from emodag.predict import predict
 from emodag.splits import split
@@ -45,12 +48,13 @@ def under(params, by: str, prior: float = 2.0):
 @pytest.fixture(scope="module")
 def data(synthetic_corpus) -> Dataset:
     index, features = synthetic_corpus.make("alpha", 6, spread=0.5)
-    return Dataset(index, features, synthetic_corpus.names, synthetic_corpus.settings, "synthetic")
+    names = [f"{name}_{statistic}" for statistic in ("mean", "std", "slope") for name in ("a", "b", "c", "d")]
+    return Dataset(index, features, names, synthetic_corpus.settings, "synthetic")
 
 
 def fitted(data: Dataset, settings: Adaptation) -> tuple[Normaliser, Groups]:
     groups = groups_of(data.index, settings)
-    return Normaliser.fit(data.features, groups, settings), groups
+    return Normaliser.fit(data.features, groups, settings, data.names), groups
 
 
 def test_none_changes_nothing(data):
@@ -106,12 +110,11 @@ def test_own_clips_weigh_as_the_relevance_factor_says():
     np.testing.assert_allclose(found, (own - mean) / std, rtol=1e-5)
 
 
-@pytest.mark.parametrize("by", ["recording", "speaker"])
 @pytest.mark.parametrize("prior", [0.0, 2.0, 10.0])
-def test_a_single_clip_keeps_the_training_statistics(by, prior):
+def test_a_single_clip_keeps_the_training_statistics(prior):
     rng = np.random.default_rng(1)
     training, clip = rng.normal(3, 2, size=(50, 4)), rng.normal(size=(1, 4))
-    normaliser = Normaliser.fit(training, each_alone(50), adaptation(by, prior))
+    normaliser = Normaliser.fit(training, each_alone(50), adaptation(prior=prior))
     expected = (clip - training.mean(axis=0)) / training.std(axis=0)
     np.testing.assert_allclose(normaliser(clip, each_alone(1)), expected, rtol=1e-5)
 
@@ -163,6 +166,26 @@ def test_groups_are_speakers_or_recordings_with_their_copies(data):
         assert pd.isna(row.parent_id) or parent_of[row.parent_id] == key
 
 
+def test_clips_of_an_unknown_speaker_are_not_adapted_as_one_voice(data):
+    assert UNKNOWN == UNKNOWN_SPEAKER
+    nobody = (data.index["speaker"] == "alpha/02").to_numpy()
+    index = data.index.assign(speaker=data.index["speaker"].where(~nobody, "alpha/unknown"))
+    groups = groups_of(index, adaptation())
+    pd.testing.assert_series_equal(
+        pd.Series(groups.keys[nobody])
+        .groupby(index.loc[nobody, "parent_id"].fillna(index["clip_id"]).to_numpy())
+        .nunique(),
+        pd.Series(1, index=sorted(index.loc[nobody & groups.originals, "clip_id"])),
+    )
+    assert len(set(groups.keys[nobody])) == (nobody & groups.originals).sum()
+    known = groups_of(data.index, adaptation())
+    np.testing.assert_array_equal(pd.factorize(groups.keys[~nobody])[0], pd.factorize(known.keys[~nobody])[0])
+    assert not set(groups.keys[nobody]) & set(groups.keys[~nobody])
+    normaliser = Normaliser.fit(data.features, known, adaptation())
+    found = normaliser(data.features, groups)[nobody]
+    np.testing.assert_allclose(found, (data.features[nobody] - normaliser.mean) / normaliser.std, rtol=1e-4, atol=1e-5)
+
+
 def test_labels_never_enter(data):
     relabelled = data.index.assign(emotion=data.index["emotion"].sample(frac=1, random_state=0).to_numpy())
     for by in BY:
@@ -184,7 +207,7 @@ def test_training_statistics_need_an_original():
 @pytest.mark.parametrize("by", BY)
 def test_a_normaliser_survives_its_description_bit_by_bit(data, by):
     normaliser, groups = fitted(data, adaptation(by))
-    again = Normaliser.from_description(normaliser.describe())
+    again = Normaliser.from_description(normaliser.describe(), data.names)
     np.testing.assert_array_equal(again(data.features, groups), normaliser(data.features, groups))
 
 
@@ -228,7 +251,13 @@ def test_folds_fit_on_their_training_part_and_adapt_test_speakers_by_their_own_c
         groups = groups_of(data.index, its_params.adaptation)
         found = [
             training.fit_fold(
-                fold, features=features, groups=groups, labels=data.labels, classes=data.classes, params=its_params
+                fold,
+                features=features,
+                names=data.names,
+                groups=groups,
+                labels=data.labels,
+                classes=data.classes,
+                params=its_params,
             )[0]
             for features in (data.features, moved)
         ]
@@ -247,3 +276,123 @@ def test_adaptation_by_speaker_takes_voices_away(data, params):
         table = training.cross_validate(apart, folds, under(params, by)).predictions
         correct[by] = np.mean(table[list(data.classes)].idxmax(axis=1) == table["emotion"])
     assert correct["speaker"] > correct["none"] + 0.15
+
+
+# By recording: functionals as if the frames had been standardised
+
+
+@pytest.fixture(scope="module")
+def featurize() -> parameters.Featurize:
+    """The default features with every statistic."""
+    loaded = parameters.load(ROOT / "params.yaml").featurize
+    wanted = loaded.functionals.model_copy(update={"percentiles": [5, 50, 95], "range": True})
+    return loaded.model_copy(update={"functionals": wanted, "frames": loaded.frames.model_copy(update={"mel": True})})
+
+
+def adapted(samples: np.ndarray, settings: parameters.Featurize) -> tuple[np.ndarray, tuple[str, ...]]:
+    names = extraction.names(settings).functionals
+    features = extraction.extract(samples, settings).functionals[np.newaxis]
+    return by_own_frames(features, OwnFrames.among(names))[0], names
+
+
+def of_standardised_frames(samples: np.ndarray, settings: parameters.Featurize) -> np.ndarray:
+    """Functionals of frames that are standardised one feature after the other, the long way round."""
+    frames = extraction.extract(samples, settings).frames.astype(np.float64)
+    voiced = prosody.analyse(samples, settings, len(frames)).voiced
+    groups, column = extraction.names(settings).frames, 0
+    for group, names in groups.items():
+        for _ in names:
+            own = frames[voiced if group in statistics.VOICED_GROUPS else slice(None), column]
+            constant = not len(own) or own.std() <= 1e-4 * abs(own.mean())
+            frames[:, column] = 0 if constant else (frames[:, column] - own.mean()) / own.std()
+            column += 1
+    return statistics.functionals(frames.astype(np.float32), groups, settings, voiced)
+
+
+def pulses(seconds: float = 1.0) -> np.ndarray:
+    """A voice-like train of pulses whose pitch and level move, with a pause."""
+    time = np.arange(int(seconds * audio.SAMPLE_RATE)) / audio.SAMPLE_RATE
+    phase = np.cumsum(120 + 60 * time) / audio.SAMPLE_RATE
+    voice = np.exp(-40 * (phase % 1)) - 0.025
+    hiss = 0.003 * np.random.default_rng(0).standard_normal(len(time))
+    return (0.3 * voice * (0.3 + time) * (abs(time - 0.6) > 0.1) + hiss).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "kind", ["ravdess/Actor_07/03-01-06-01-02-01-07.flac", "emodb/03a01Fa.flac", "pulses", "noise"]
+)
+def test_functionals_become_those_of_standardised_frames(featurize, request, kind):
+    if kind == "pulses":
+        samples = pulses()
+    elif kind == "noise":
+        samples = (0.05 * np.random.default_rng(1).standard_normal(8000)).astype(np.float32)
+    else:
+        samples = audio.read(request.getfixturevalue("shared") / "corpora" / kind).samples
+    found, names = adapted(samples, featurize)
+    expected = of_standardised_frames(samples, featurize)
+    of_frames = names[: len(expected)]
+    assert of_frames[-1].endswith("_voiced_std")
+    # A skewness stays what it was, which calls features of the smallest spread constant.
+    compared = [number for number, name in enumerate(of_frames) if not name.endswith("_skewness")]
+    np.testing.assert_allclose(found[compared], expected[compared], rtol=1e-3, atol=1e-3)
+    assert np.isfinite(found).all()
+    if kind == "noise":
+        assert not any(found[number] for number in compared if "_voiced_" in of_frames[number])
+
+
+def test_what_is_no_statistic_of_frames_stays(featurize):
+    samples = pulses()
+    found, names = adapted(samples, featurize)
+    before = extraction.extract(samples, featurize).functionals
+    stays = [n for n, name in enumerate(names) if name.endswith("_skewness") or name in prosody.clip_names(featurize)]
+    assert [names[number] for number in stays][-1] == "pause_share"
+    assert "voiced_stretch_mean" in [names[number] for number in stays]
+    np.testing.assert_array_equal(found[stays], before[stays])
+    assert (found != before)[[n for n in range(len(names)) if n not in stays]].mean() > 0.99
+
+
+def test_a_gain_changes_nothing_in_the_functionals_of_levels(featurize):
+    samples = pulses()
+    (loud, names), (quiet, _) = adapted(samples, featurize), adapted(samples / 8, featurize)
+    levels = [
+        number
+        for number, name in enumerate(names)
+        if name.startswith(("log_mel", "mel_", "mfcc", "rms", "intensity")) and not name.endswith("_skewness")
+    ]
+    assert len(levels) > 1000
+    np.testing.assert_allclose(loud[levels], quiet[levels], rtol=2e-3, atol=2e-3)
+    raw = [extraction.extract(each, featurize).functionals[levels] for each in (samples, samples / 8)]
+    assert np.abs(raw[0] - raw[1]).max() > 10
+
+
+def test_each_clip_has_its_own_say_only(data):
+    normaliser, groups = fitted(data, adaptation("recording"))
+    assert len(normaliser.mean) == len(normaliser.std) == 0
+    together = normaliser(data.features, groups)
+    alone = np.concatenate([normaliser(data.features[row : row + 1], each_alone(1)) for row in range(5)])
+    np.testing.assert_array_equal(together[:5], alone)
+    means, deviations, slopes = np.split(data.features, 3, axis=1)
+    assert (deviations > 0.01 * means).mean() > 0.9
+    varies = deviations > 1e-4 * np.abs(means)
+    np.testing.assert_allclose(together[:, 8:], np.where(varies, slopes / deviations, 0), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("names", "lacking"),
+    [
+        (["rms_std", "f0_std", "rms_slope", "voiced_stretch_mean", "voiced_stretch_std"], "means"),
+        (["rms_mean", "f0_mean", "rms_slope"], "standard deviations"),
+        (["embedding_0000", "embedding_0001"], "means"),
+    ],
+)
+def test_by_recording_without_means_or_deviations_says_what_to_set(names, lacking):
+    message = rf"no {lacking} of these; set featurize\.functionals\.mean and featurize\.functionals\.std to true"
+    with pytest.raises(DataError, match=message):
+        Normaliser.fit(np.ones((3, len(names))), each_alone(3), adaptation("recording"), names)
+
+
+@pytest.mark.parametrize("by", BY)
+def test_no_clip_is_no_error(data, by):
+    normaliser, _ = fitted(data, adaptation(by))
+    groups = groups_of(data.index[:0], adaptation(by))
+    assert normaliser(data.features[:0], groups).shape == (0, 12)

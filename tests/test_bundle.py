@@ -131,6 +131,116 @@ def test_features_of_other_settings_are_refused(shipped, data):
         predict(shipped[1], older)
 
 
+ENCODER = {
+    "kind": "onnx",
+    "model": "/home/someone/models/tiny.onnx",
+    "folder": "/home/someone/encoders",
+    "layer": "average",
+    "batch_seconds": 20.0,
+    "front_end": {"n_mels": 64},
+}
+
+
+def with_encoder(data: Dataset, *, embedded: bool = True, sha256: str | None = "0123", **changes) -> Dataset:
+    """The data as features of an encoder; ``embedded`` says whether its embeddings are among what the model sees."""
+    names = data.names[:8] + [f"embedding_{number:04d}" for number in range(4)] if embedded else data.names
+    settings = data.settings | {"encoder": ENCODER | changes, "encoder_sha256": sha256}
+    return replace(data, names=names, settings=settings)
+
+
+def bundle_of(data: Dataset) -> bundle.Bundle:
+    params = parameters.load(ROOT / "params.yaml")
+    mlp = params.models.mlp.model_copy(update={"hidden": [4]})
+    params = params.model_copy(update={"models": params.models.model_copy(update={"mlp": mlp})})
+    return bundle.make(fit_final(data, params, rounds=1), data, params, {"alpha": 0.5})
+
+
+@pytest.mark.parametrize("changes", [{"model": "other/tiny.onnx"}, {"folder": "else"}, {"batch_seconds": 5.0}])
+def test_where_an_encoder_lies_and_how_it_is_batched_is_no_matter(data, changes):
+    made = bundle_of(with_encoder(data))
+    assert len(predict(made, with_encoder(data, **changes))) == len(data.index)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"kind": "transformers"}, "encoder.kind: trained with onnx, found transformers"),
+        ({"layer": 3}, "encoder.layer: trained with average, found 3"),
+        ({"front_end": {"n_mels": 40}}, r"encoder.front_end: trained with {'n_mels': 64}, found {'n_mels': 40}"),
+        ({"sha256": "4567"}, "encoder_sha256: trained with 0123, found 4567"),
+    ],
+)
+def test_embeddings_of_another_encoder_are_refused(data, changes, message):
+    with pytest.raises(DataError, match=message):
+        predict(bundle_of(with_encoder(data)), with_encoder(data, **changes))
+
+
+def test_a_model_that_sees_no_embedding_does_not_ask_for_the_encoder(data):
+    made = bundle_of(with_encoder(data, embedded=False))
+    for other in (
+        with_encoder(data, embedded=False, kind="none", sha256=None),
+        with_encoder(data, embedded=False, sha256="4567", model="other.onnx", layer=3),
+    ):
+        assert len(predict(made, other)) == len(data.index)
+    assert made.encoder == "none"
+
+
+def test_no_path_of_the_machine_is_in_the_bundle(data, tmp_path):
+    made = bundle_of(with_encoder(data))
+    made.save(tmp_path)
+    assert "/home" not in (tmp_path / "bundle.json").read_text()
+    assert made.encoder == "tiny.onnx"
+    assert made.settings["encoder"] == ENCODER | {"model": "tiny.onnx", "folder": "encoders"}
+
+
+def described_by(by: str, **changes):
+    """A change of a saved bundle: an adaptation of these values where those of 12 features are due."""
+    adaptation = {"by": by, "prior": 2.0, "mean": [0.0] * 12, "std": [1.0] * 12} | changes
+
+    def spoil(folder: Path) -> None:
+        kept = {key: value for key, value in adaptation.items() if value is not None}
+        write_json(folder / "bundle.json", read_json(folder / "bundle.json") | {"adaptation": kept})
+
+    return spoil
+
+
+def test_a_bundle_with_statistics_of_all_features_is_read(shipped, tmp_path):
+    shipped[1].save(tmp_path)
+    described_by("speaker")(tmp_path)
+    assert bundle.load(tmp_path).normaliser.settings.by == "speaker"
+
+
+@pytest.mark.parametrize(
+    ("by", "changes", "message"),
+    [
+        ("speaker", {"mean": [0.0] * 11}, r"adaptation\.mean: \[11\] values.*by speaker needs 12"),
+        ("speaker", {"std": [1.0] * 13}, r"adaptation\.std: \[13\] values"),
+        ("speaker", {"mean": [0.0] * 11 + [1e999]}, "not finite"),
+        ("speaker", {"mean": ["a"] * 12}, "could not convert"),
+        ("speaker", {"std": [1.0] * 11 + [0.0]}, r"adaptation\.std: 0\.0 is no standard deviation"),
+        ("speaker", {"std": None}, "adaptation has no 'std'"),
+        ("speaker", {"prior": None}, r"adaptation: .*prior"),
+        ("speaker", {"prior": -1.0}, r"adaptation: .*prior"),
+        ("voice", {}, r"adaptation: .*'none', 'recording' or 'speaker'"),
+        ("speaker", {"mood": 1}, r"adaptation: .*mood"),
+        ("none", {}, "by none needs 0"),
+        ("recording", {"mean": [], "std": []}, r"set featurize\.functionals\.mean"),
+    ],
+)
+def test_a_broken_adaptation_is_named_with_the_file(shipped, tmp_path, by, changes, message):
+    shipped[1].save(tmp_path)
+    spoil = described_by(by, **changes)
+    if changes.get("mean", [0])[-1:] == [1e999]:
+        # Our own writer refuses what is not finite.
+        described_by(by, **changes | {"mean": [0.0] * 11 + [123456.0]})(tmp_path)
+        text = (tmp_path / "bundle.json").read_text()
+        (tmp_path / "bundle.json").write_text(text.replace("123456.0", "1e999"))
+    else:
+        spoil(tmp_path)
+    with pytest.raises(DataError, match=rf"bundle\.json: .*{message}"):
+        bundle.load(tmp_path)
+
+
 @pytest.mark.parametrize("names", [["other"], None])
 def test_features_of_other_names_are_refused(shipped, data, names):
     names = data.names[:-1] + names if names else data.names[::-1]

@@ -67,7 +67,13 @@ def test_scaling_knows_nothing_of_held_out_speakers(data, params):
     groups = groups_of(data.index, params.adaptation)
     for fold in training.parts_of(data, split(data.index, params.train, params.seed)):
         model = training.fit_training_part(
-            fold, features=functionals, groups=groups, labels=data.labels, classes=data.classes, params=params
+            fold,
+            features=functionals,
+            names=data.names,
+            groups=groups,
+            labels=data.labels,
+            classes=data.classes,
+            params=params,
         ).model
         trained = functionals[fold.training].astype(np.float64)
         np.testing.assert_allclose(model.scaler.mean_, trained.mean(axis=0), rtol=1e-5)

@@ -18,7 +18,7 @@ import pandas as pd
 from emodag.adaptation import Groups, Normaliser, each_alone
 from emodag.datasets import Dataset
 from emodag.errors import DataError
-from emodag.features.encoders.base import PREFIX
+from emodag.features.encoders.base import PREFIX, without_places
 from emodag.files import read_json, write_json
 from emodag.models.base import INPUT, OUTPUT
 from emodag.params import Params
@@ -68,15 +68,13 @@ class Bundle:
         Raises:
             DataError: the names or the settings differ; the message says where.
         """
+        trained, found = (self._that_matter(each) for each in (self.settings, settings))
         differing = sorted(
-            key
-            for key in self.settings.keys() | settings.keys()
-            if self.settings.get(key, _ABSENT) != settings.get(key, _ABSENT)
+            key for key in trained.keys() | found.keys() if trained.get(key, _ABSENT) != found.get(key, _ABSENT)
         )
         if differing:
             told = "; ".join(
-                f"{key}: trained with {self.settings.get(key, 'none')}, found {settings.get(key, 'none')}"
-                for key in differing
+                f"{key}: trained with {trained.get(key, 'none')}, found {found.get(key, 'none')}" for key in differing
             )
             raise DataError(
                 f"{source}: other feature settings than the model's ({told}); run featurize and train again"
@@ -115,12 +113,29 @@ class Bundle:
     @property
     def encoder(self) -> str:
         """The pretrained encoder whose embeddings the model sees, or ``none``."""
-        return self.settings["encoder"]["model"] if any(name.startswith(PREFIX) for name in self.names) else "none"
+        return Path(self.settings["encoder"]["model"]).name if self._sees_embeddings else "none"
 
     @cached_property
     def normaliser(self) -> Normaliser:
-        """What features pass through before the model: the very one that was used in training."""
-        return Normaliser.from_description(self.adaptation)
+        """What features pass through before the model: the very one that was used in training.
+
+        Raises:
+            DataError: its description is broken.
+        """
+        return Normaliser.from_description(self.adaptation, self.names)
+
+    @property
+    def _sees_embeddings(self) -> bool:
+        return any(name.startswith(PREFIX) for name in self.names)
+
+    def _that_matter(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """The settings that change what the model sees; where an encoder lies is none of them."""
+        mattering = {key: value for key, value in settings.items() if key not in _OF_ENCODER}
+        if self._sees_embeddings:
+            encoder = settings.get("encoder", {})
+            mattering |= {f"encoder.{key}": encoder.get(key) for key in ("kind", "layer", "front_end")}
+            mattering["encoder_sha256"] = settings.get("encoder_sha256")
+        return mattering
 
     @cached_property
     def _session(self):
@@ -132,6 +147,7 @@ class Bundle:
 
 
 _ABSENT = object()
+_OF_ENCODER = frozenset({"encoder", "encoder_sha256"})
 
 
 def load(folder: str | Path) -> Bundle:
@@ -154,9 +170,14 @@ def load(folder: str | Path) -> Bundle:
     for key in ("classes", "names", "corpora"):
         description[key] = tuple(description.get(key, ()))
     try:
-        return Bundle(**description, onnx=onnx)
+        bundle = Bundle(**description, onnx=onnx)
     except TypeError as error:
         raise DataError(f"{folder / DESCRIPTION}: not the fields of format {FORMAT}: {error}") from None
+    try:
+        Normaliser.from_description(bundle.adaptation, bundle.names)
+    except DataError as error:
+        raise DataError(f"{folder / DESCRIPTION}: {error}; run train again") from None
+    return bundle
 
 
 def make(fitted: Fitted, data: Dataset, params: Params, uar: dict[str, float]) -> Bundle:
@@ -178,7 +199,7 @@ def make(fitted: Fitted, data: Dataset, params: Params, uar: dict[str, float]) -
         classes=data.classes,
         inputs=params.train.inputs,
         names=tuple(data.names),
-        settings=data.settings,
+        settings=without_places(data.settings),
         adaptation=fitted.normaliser.describe(),
         calm=params.train.calm,
         corpora=tuple(uar),

@@ -354,7 +354,7 @@ class Featurize(Section):
 
 
 class Adaptation(Section):
-    """By whose unlabelled speech features are normalised."""
+    """By whose unlabelled speech features are normalised: nobody's, the clip's own frames, or all of a speaker's."""
 
     by: Literal["none", "recording", "speaker"]
     prior: float = Field(ge=0, description="clips; how many of its own outweigh the training statistics")

@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 
 from emodag import plots
+from emodag.adaptation import TOLD
 from emodag.bundle import Bundle
 from emodag.datasets import Dataset
 from emodag.errors import DataError
 from emodag.evaluation import Scores, evaluate
 from emodag.files import atomic_directory, write_json
-from emodag.labels import shared_classes
+from emodag.labels import in_order, shared_classes
 from emodag.params import Evaluate
 from emodag.predict import decisions, predict, restrict
 from emodag.splits import is_leaky
@@ -38,7 +39,7 @@ class Report:
     predicted: np.ndarray  #: int [clips]
     dropped: dict[str, int]  #: emotions that the model does not know -> their clips, which were not scored
     model: str
-    adaptation: str  #: by whose own unlabelled clips the features were normalised; or ``none``
+    adaptation: str  #: by which unlabelled speech the features were normalised: ``adaptation.by``
     inputs: str  #: which of the stored features the model saw
     encoder: str  #: the pretrained encoder whose embeddings are among them; or ``none``
     calm: str
@@ -90,7 +91,7 @@ class Report:
         if self.encoder != "none":
             notes.append(self.encoder if self.inputs == "embedding" else f"functionals and {self.encoder}")
         if self.adaptation != "none":
-            notes.append(f"adapted by each {self.adaptation}'s own unlabelled clips")
+            notes.append(TOLD[self.adaptation])
         notes += [f"{self.scores.clips} clips", f"{self.scores.speakers} speakers"]
         notes.append(f"{len(self.scores.present)} classes")
         if self.protocol == CROSS_CORPUS:
@@ -137,7 +138,7 @@ def in_corpus(
 
 
 def cross_corpus(data: Dataset, corpus: str, bundle: Bundle, settings: Evaluate, seed: int) -> Report:
-    """Scores of the shipped model on a test corpus, over the classes that both know.
+    """Scores of the shipped model on a test corpus, over the classes that both know after the model's policy for calm.
 
     Probabilities are those given that the truth is one of the shared classes. Clips of other classes are not scored
     but counted.
@@ -146,20 +147,23 @@ def cross_corpus(data: Dataset, corpus: str, bundle: Bundle, settings: Evaluate,
         DataError: the corpus has no recording, shares no class with the model or has other features.
     """
     data = data.originals()
-    if not len(data.index):
+    index = data.with_calm(bundle.calm).index
+    if index.empty:
         raise DataError(f"{corpus}: the test corpus holds no clip, so there is nothing to score")
-    shared = shared_classes(bundle.classes, data.classes)
+    emotions = in_order(index["emotion"])
+    shared = shared_classes(bundle.classes, emotions)
     if len(shared) < 2:
         raise DataError(
             f"{corpus}: only {shared[0]} is shared with the model ({', '.join(bundle.classes)}), and one class cannot "
             "be told from itself: every score would be 100 %; give this corpus no role"
         )
-    known = data.index["emotion"].isin(shared)
-    counts = data.index.loc[~known, "emotion"].value_counts()
-    dropped = {emotion: int(counts[emotion]) for emotion in data.classes if emotion in counts}
-    # Predicted before clips are left out by their labels: adaptation must not gain from knowing those.
-    rows = restrict(predict(bundle, data)[known.to_numpy()], bundle.classes, shared)
-    rows = rows.merge(data.index[["clip_id", "speaker"]], on="clip_id")
+    known = index["emotion"].isin(shared)
+    counts = index.loc[~known, "emotion"].value_counts()
+    dropped = {emotion: int(counts[emotion]) for emotion in emotions if emotion in counts}
+    # All are predicted before clips are left out by their labels: adaptation must not gain from knowing those.
+    predictions = predict(bundle, data).drop(columns="emotion")
+    rows = predictions.merge(index.loc[known, ["clip_id", "emotion", "speaker"]], on="clip_id")
+    rows = restrict(rows, bundle.classes, shared)
     return _report(corpus, CROSS_CORPUS, rows, shared, dropped, bundle, settings, seed)
 
 

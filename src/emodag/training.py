@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -61,6 +61,7 @@ def cross_validate(data: Dataset, folds: pd.DataFrame, params: Params) -> CrossV
     work = partial(
         fit_fold,
         features=data.features,
+        names=data.names,
         groups=groups_of(data.index, params.adaptation),
         labels=data.labels,
         classes=data.classes,
@@ -95,6 +96,7 @@ def fit_fold(
     fold: Parts,
     *,
     features: np.ndarray,
+    names: Sequence[str],
     groups: Groups,
     labels: np.ndarray,
     classes: tuple[str, ...],
@@ -105,10 +107,12 @@ def fit_fold(
     The validation speakers say how long to train; then the model that is tested is trained that long on them too, as
     the one that ships is (:func:`fit_final`): where speakers are few, every one counts.
     """
-    fitted = fit_training_part(fold, features=features, groups=groups, labels=labels, classes=classes, params=params)
+    fitted = fit_training_part(
+        fold, features=features, names=names, groups=groups, labels=labels, classes=classes, params=params
+    )
     if len(fold.validation):
         rows = np.sort(np.concatenate([fold.training, fold.validation]))
-        fitted = _fit(features[rows], groups.of(rows), labels[rows], classes, params, fitted.model.rounds)
+        fitted = _fit(features[rows], names, groups.of(rows), labels[rows], classes, params, fitted.model.rounds)
     return fitted.predict_proba(features[fold.test], groups.of(fold.test)), fitted.model.rounds
 
 
@@ -116,6 +120,7 @@ def fit_training_part(
     fold: Parts,
     *,
     features: np.ndarray,
+    names: Sequence[str],
     groups: Groups,
     labels: np.ndarray,
     classes: tuple[str, ...],
@@ -128,7 +133,7 @@ def fit_training_part(
             f"fold {fold.number} has no training clip of {', '.join(classes[number] for number in missing)}; use fewer "
             "train.folds or another train.protocol, or drop the class"
         )
-    normaliser = Normaliser.fit(features[fold.training], groups.of(fold.training), params.adaptation)
+    normaliser = Normaliser.fit(features[fold.training], groups.of(fold.training), params.adaptation, names)
     training, validation = (
         Clips(normaliser(features[rows], groups.of(rows)), labels[rows]) for rows in (fold.training, fold.validation)
     )
@@ -139,14 +144,20 @@ def fit_training_part(
 def fit_final(data: Dataset, params: Params, rounds: int) -> Fitted:
     """The model that ships: trained on every clip and copy, for the number of rounds that the folds found good."""
     groups = groups_of(data.index, params.adaptation)
-    return _fit(np.asarray(data.features), groups, data.labels, data.classes, params, rounds)
+    return _fit(np.asarray(data.features), data.names, groups, data.labels, data.classes, params, rounds)
 
 
 def _fit(
-    features: np.ndarray, groups: Groups, labels: np.ndarray, classes: tuple[str, ...], params: Params, rounds: int
+    features: np.ndarray,
+    names: Sequence[str],
+    groups: Groups,
+    labels: np.ndarray,
+    classes: tuple[str, ...],
+    params: Params,
+    rounds: int,
 ) -> Fitted:
     """A model trained on all of these clips for a number of rounds."""
-    normaliser = Normaliser.fit(features, groups, params.adaptation)
+    normaliser = Normaliser.fit(features, groups, params.adaptation, names)
     model = create(params, classes=len(classes), seed=params.seed)
     return Fitted(normaliser, model.fit(Clips(normaliser(features, groups), labels), rounds=rounds))
 

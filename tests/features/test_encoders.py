@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -35,11 +36,11 @@ def noise(*lengths: int) -> list[np.ndarray]:
     return [(0.1 * rng.standard_normal(length)).astype(np.float32) for length in lengths]
 
 
-def write_graph(path: Path, *, bands: int = 64, source: str = "log_mel") -> Path:
-    """A graph of one convolution over time: [batch, bands, time] to [batch, time // STRIDE, DIMS]."""
-    weights = np.random.default_rng(1).standard_normal((DIMS, bands, STRIDE)).astype(np.float32)
+def write_graph(path: Path, *, bands: int = 64, source: str = "log_mel", stride: int = STRIDE) -> Path:
+    """A graph of one convolution over time: [batch, bands, time] to [batch, time // stride, DIMS]."""
+    weights = np.random.default_rng(1).standard_normal((DIMS, bands, stride)).astype(np.float32)
     nodes = [
-        helper.make_node("Conv", [source, "weights"], ["steps"], kernel_shape=[STRIDE], strides=[STRIDE]),
+        helper.make_node("Conv", [source, "weights"], ["steps"], kernel_shape=[stride], strides=[stride]),
         helper.make_node("Transpose", ["steps"], ["frames"], perm=[0, 2, 1]),
     ]
     graph = helper.make_graph(
@@ -221,6 +222,11 @@ def test_a_graph_for_other_bands_is_named(tmp_path):
         encoders.describe(onnx_settings(path))
 
 
+def test_a_graph_whose_frames_do_not_divide_time_names_the_stride(tmp_path):
+    with pytest.raises(ParamsError, match=r"makes 341 frames of 1024 steps; accepted: .*a stride that divides 1024"):
+        encoders.describe(onnx_settings(write_graph(tmp_path / "thirds.onnx", stride=3)))
+
+
 def test_byol_s_embeds_real_speech_alike_in_any_batch(shared):
     if not (shared / BYOL).exists():
         pytest.skip(f"no {BYOL} in {shared}")
@@ -363,6 +369,29 @@ def test_weights_in_a_pickle_are_refused(models, tmp_path):
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(ParamsError, match=r"holds no \*\.safetensors.*pickles are not read"):
         encoders.describe(transformers_settings(folder))
+
+
+@pytest.mark.parametrize("kind", ["hubert", "custom"])
+@pytest.mark.parametrize("file", ["config.json", "preprocessor_config.json"])
+def test_a_model_with_code_of_its_own_is_refused_unasked(models, tmp_path, monkeypatch, kind, file):
+    folder, ran = save_model("hubert", tmp_path / "hubert"), tmp_path / "ran"
+    (folder / "own.py").write_text(f"open({str(ran)!r}, 'w')\nclass Own: ...\n")
+    classes = {"AutoConfig": "own.Own", "AutoModel": "own.Own", "AutoFeatureExtractor": "own.Own"}
+    for name in ("config.json", "preprocessor_config.json"):
+        content = json.loads((folder / name).read_text())
+        changes = {"auto_map": classes} if name == file else {}
+        if kind == "custom":
+            changes |= {"model_type": "own"} if name == "config.json" else {"feature_extractor_type": "Own"}
+        (folder / name).write_text(json.dumps(content | changes))
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked on the terminal"))
+    settings = transformers_settings(folder)
+    with pytest.raises(ParamsError, match=rf"{file} asks for code that comes with the model \(auto_map\)"):
+        encoders.describe(settings)
+    if kind == "custom" and file == "config.json":
+        # The second lock, of transformers itself.
+        with pytest.raises(ParamsError, match="cannot be loaded"):
+            encoders.open_encoder(encoders.EncoderFacts(folder, 16, ""), settings)
+    assert not ran.exists()
 
 
 def test_weights_of_another_model_are_refused_not_drawn_at_random(models, tmp_path):

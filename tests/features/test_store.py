@@ -176,6 +176,18 @@ def test_embeddings_are_read_back(tmp_path):
         np.testing.assert_array_equal(stored.embeddings[position], each.clip)
 
 
+def test_where_an_encoder_lies_on_this_machine_is_not_stored(tmp_path):
+    encoder = SETTINGS.encoder.model_copy(
+        update={"model": str(tmp_path / "tiny.onnx"), "folder": str(tmp_path / "all")}
+    )
+    settings = SETTINGS.model_copy(update={"encoder": encoder})
+    with FeatureWriter(tmp_path, clips(1), NAMES, settings, FACTS) as writer:
+        writer.add(features(3), embedding(4))
+    assert str(tmp_path) not in (tmp_path / "features.json").read_text()
+    stored = open_features(tmp_path).settings["encoder"]
+    assert [stored["model"], stored["folder"], stored["layer"]] == ["tiny.onnx", "all", encoder.layer]
+
+
 def test_without_an_encoder_no_embedding_is_there(tmp_path):
     write(tmp_path / "x", [3, 5])
     stored = open_features(tmp_path / "x")

@@ -19,6 +19,7 @@ from numpy.lib import format as npy
 from emodag import schema
 from emodag.errors import DataError
 from emodag.features.encoders import Embedding, EncoderFacts
+from emodag.features.encoders.base import without_places
 from emodag.features.extraction import ClipFeatures, FeatureNames
 from emodag.files import read_json, write_json
 from emodag.params import Featurize
@@ -130,7 +131,7 @@ class FeatureWriter:
                 "frames": self._names.frames,
                 "names": self._names.functionals,
                 "embedding": self._encoder.names if self._encoder else (),
-                "settings": self._settings.model_dump()
+                "settings": without_places(self._settings.model_dump())
                 | {"version": VERSION, "encoder_sha256": self._encoder.sha256 if self._encoder else None},
             },
         )

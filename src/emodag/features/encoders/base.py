@@ -6,7 +6,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -113,6 +113,16 @@ def batches(lengths: Sequence[int], limit: float, pads: bool) -> Iterator[list[i
         batch.append(position)
     if batch:
         yield batch
+
+
+def without_places(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of features as they are stored: of an encoder's path and folder the last part, not this machine's."""
+    if "encoder" not in settings:
+        return settings
+    encoder = settings["encoder"]
+    return settings | {
+        "encoder": encoder | {key: Path(encoder[key]).name for key in ("model", "folder") if key in encoder}
+    }
 
 
 def sha256(path: Path) -> str:

@@ -125,11 +125,14 @@ def _shape(session, path: Path, front_end: FrontEnd) -> tuple[int, int]:
     try:
         frames = session.run([OUTPUT], {INPUT: np.zeros((1, front_end.n_mels, steps), np.float32)})[0]
         _, count, dims = frames.shape
-        if steps % count:
-            raise ValueError(f"{count} frames of {steps} steps")
-        return steps // count, dims
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise ParamsError(
             f"featurize.encoder.model: {path} does not fit the front end (n_mels {front_end.n_mels}): {reason}"
         ) from None
+    if not count or steps % count:
+        raise ParamsError(
+            f"featurize.encoder.model: {path} makes {count} frames of {steps} steps; accepted: one frame for every so "
+            f"many steps, a stride that divides {steps} ({GUIDE})"
+        )
+    return steps // count, dims

@@ -1,8 +1,8 @@
 """Encoders of the transformers package: wav2vec 2.0, HuBERT, WavLM and their kin, and the encoder of Whisper.
 
 Models are read from a folder, or fetched by name from the Hugging Face hub into its cache. Only safetensors are read:
-weights in pickles could run code. Nothing is trained: the model is in evaluation mode, without gradients, on one
-thread. A clip's embedding is the mean over its frames.
+weights in pickles could run code; and a model that brings code of its own is refused. Nothing is trained: the model is
+in evaluation mode, without gradients, on one thread. A clip's embedding is the mean over its frames.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 from emodag.audio import SAMPLE_RATE
 from emodag.errors import ParamsError
 from emodag.features.encoders.base import GUIDE, Encoder, EncoderFacts, cut, sha256
+from emodag.files import read_json
 from emodag.params import Encoder as Settings
 from emodag.pytorch import import_torchaudio
 
@@ -32,6 +33,9 @@ FILES = ("*.safetensors", "config.json", "preprocessor_config.json", "model.safe
 
 #: Attention grows with the square of a piece's length (s).
 _LONGEST = 30
+
+# Neither the network nor code that comes with a model, which transformers would otherwise ask about on the terminal.
+_LOCAL = {"local_files_only": True, "trust_remote_code": False}
 
 _INSTALL = "pip install -r requirements-options.txt"
 
@@ -128,9 +132,9 @@ def load(folder: Path, settings: Settings) -> TransformersEncoder:
     import torch
 
     try:
-        extractor = transformers.AutoFeatureExtractor.from_pretrained(folder, local_files_only=True)
+        extractor = transformers.AutoFeatureExtractor.from_pretrained(folder, **_LOCAL)
         model, report = transformers.AutoModel.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+            folder, **_LOCAL, use_safetensors=True, dtype=torch.float32, output_loading_info=True
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
@@ -158,9 +162,10 @@ def describe(settings: Settings) -> EncoderFacts:
     """
     transformers = _transformers()
     folder = _folder(settings)
+    _refuse_code(folder)
     try:
-        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
-        extractor = transformers.AutoFeatureExtractor.from_pretrained(folder, local_files_only=True)
+        config = transformers.AutoConfig.from_pretrained(folder, **_LOCAL)
+        extractor = transformers.AutoFeatureExtractor.from_pretrained(folder, **_LOCAL)
     except (OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ParamsError(f"featurize.encoder.model: {folder} is no model of transformers: {reason}") from None
@@ -175,6 +180,20 @@ def describe(settings: Settings) -> EncoderFacts:
         )
     _check_layer(settings, config.encoder_layers if _is_whisper(config) else config.num_hidden_layers)
     return EncoderFacts(folder, config.hidden_size, _digest(folder))
+
+
+def _refuse_code(folder: Path) -> None:
+    """Make sure that a model does not ask for classes of its own, even where transformers has others of that name."""
+    for name in ("config.json", "preprocessor_config.json"):
+        try:
+            content = read_json(folder / name)
+        except ValueError as error:
+            raise ParamsError(f"featurize.encoder.model: {folder / name} is not JSON: {error}") from None
+        if "auto_map" in content:
+            raise ParamsError(
+                f"featurize.encoder.model: {folder / name} asks for code that comes with the model (auto_map), and "
+                f"none is run; accepted: models that transformers itself has, or an export to ONNX ({GUIDE})"
+            )
 
 
 def _check_layer(settings: Settings, layers: int) -> None:
