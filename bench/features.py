@@ -120,7 +120,7 @@ def methods_at(settings: params.Featurize) -> dict[str, Method]:
     return {
         "emodag_spectral": lambda samples: spectral.frames(samples, settings),
         "librosa": lambda samples: by_librosa(samples, settings),
-        # As librosa's STFT makes them, in double precision; and in single precision, several at once in vector registers.
+        # As librosa's STFT makes them, in double precision; and in single, several at once in vector registers.
         "fft": transforms(settings, np.float64),
         "fft_float32": transforms(settings, np.float32),
         "librosa_stft": lambda samples: librosa.stft(

@@ -1,11 +1,12 @@
 """How features scale: ``make bench-scale CORPORA=PATH``, with CREMA-D in PATH; the machine should be idle.
 
 - ``dask``: speed of a local Dask cluster of two workers beside one, and whether both and this process give equal bytes;
-- ``stage``: time and peak resident memory of each process of the featurize stage over the corpus;
+- ``stage``: time and peak resident memory of each process of the featurize stage over the corpus as the pipeline has
+  it, each clip cut to speech;
 - ``tenfold``: the same with ten times the clips (each linked ten times), which shows how memory grows.
 
 ``--parts`` chooses, ``--clips`` takes only so many, ``--out`` names the file that keeps the figures.
-Clips are featurized whole, not cut to speech, so the stage of a real pipeline has somewhat less to do.
+For ``dask``, clips are featurized whole.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from ruamel.yaml import YAML
 from _checkout import ROOT, corpora_in
 from emodag import corpora, layout, parallel, schema
 from emodag import params as parameters
+from emodag.diarization import diarize_corpus
 from emodag.features import featurize_corpus
 from emodag.features.corpus import Source
 from emodag.files import read_json, write_json
@@ -57,10 +59,12 @@ def main() -> None:
         clips = organized(raw, chosen.clips, settings.organize)
         if "dask" in chosen.parts:
             results["dask"] = told(dask(clips.head(2000), settings.featurize))
+        if {"stage", "tenfold"} & set(chosen.parts):
+            turns = diarized(clips, settings.diarize)
         if "stage" in chosen.parts:
-            results["stage"] = told(stage(clips))
+            results["stage"] = told(stage(clips, turns))
         if "tenfold" in chosen.parts:
-            results["tenfold"] = told(stage(repeated(clips, 10)))
+            results["tenfold"] = told(stage(linked(clips, 10), repeated(turns, 10)))
     write_json(out, results)
 
 
@@ -74,6 +78,12 @@ def organized(raw: Path, count: int | None, settings: parameters.Organize) -> pd
         raw = some.resolve()
     layout.organized(CORPUS).mkdir(parents=True)
     return organize_corpus(corpora.get(CORPUS), raw, layout.organized(CORPUS), settings).manifest
+
+
+def diarized(clips: pd.DataFrame, settings: parameters.Diarize) -> pd.DataFrame:
+    """The turns of the clips, as the diarize stage finds them."""
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+        return diarize_corpus(clips, layout.organized(CORPUS), Path(folder), settings, jobs=PROCESSES).turns
 
 
 def dask(clips: pd.DataFrame, settings: parameters.Featurize) -> dict:
@@ -107,9 +117,9 @@ def featurized(clips: pd.DataFrame, settings: parameters.Featurize, jobs: int = 
         return digest.hexdigest()
 
 
-def stage(clips: pd.DataFrame) -> dict:
+def stage(clips: pd.DataFrame, turns: pd.DataFrame) -> dict:
     """Run the stage's own script over clips; its seconds, from start to exit, and each process's peak memory."""
-    inputs(clips)
+    inputs(clips, turns)
     command = [sys.executable, str(ROOT / "stages" / "featurize.py"), CORPUS, "train"]
     start = time.perf_counter()
     with subprocess.Popen(command) as process:
@@ -127,8 +137,8 @@ def stage(clips: pd.DataFrame) -> dict:
     }
 
 
-def inputs(clips: pd.DataFrame) -> None:
-    """What the stage finds in a checkout: params, organized clips, turns from end to end, and no copies."""
+def inputs(clips: pd.DataFrame, turns: pd.DataFrame) -> None:
+    """What the stage finds in a checkout: params, organized clips, their turns, and no copies."""
     yaml = YAML()
     content = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     content["corpora"] = {CORPUS: "train"}
@@ -136,9 +146,9 @@ def inputs(clips: pd.DataFrame) -> None:
     with layout.PARAMS.open("w", encoding="utf-8") as file:
         yaml.dump(content, file)
     schema.write(clips, schema.MANIFEST, layout.organized(CORPUS) / "manifest.parquet")
-    for folder, turns in ((layout.turns(CORPUS), whole(clips)), (layout.augmented(CORPUS), whole(clips.head(0)))):
+    for folder, table in ((layout.turns(CORPUS), turns), (layout.augmented(CORPUS), turns.head(0))):
         folder.mkdir(parents=True, exist_ok=True)
-        schema.write(turns, schema.TURNS, folder / "turns.parquet")
+        schema.write(table, schema.TURNS, folder / "turns.parquet")
     schema.write(clips.head(0), schema.MANIFEST, layout.augmented(CORPUS) / "manifest.parquet")
 
 
@@ -155,7 +165,7 @@ def whole(clips: pd.DataFrame) -> pd.DataFrame:
     ).reset_index(drop=True)
 
 
-def repeated(clips: pd.DataFrame, times: int) -> pd.DataFrame:
+def linked(clips: pd.DataFrame, times: int) -> pd.DataFrame:
     """The clips and links to them, so many times in all."""
     tables = [clips]
     organized = layout.organized(CORPUS)
@@ -165,6 +175,12 @@ def repeated(clips: pd.DataFrame, times: int) -> pd.DataFrame:
             (organized / link).symlink_to((organized / path).resolve())
         tables.append(clips.assign(clip_id=clips["clip_id"] + f"~{number}", path=paths))
     return pd.concat(tables, ignore_index=True)
+
+
+def repeated(turns: pd.DataFrame, times: int) -> pd.DataFrame:
+    """The turns of clips and of the links to them."""
+    links = (turns.assign(clip_id=turns["clip_id"] + f"~{number}") for number in range(1, times))
+    return pd.concat([turns, *links], ignore_index=True)
 
 
 def peak_memory(process: subprocess.Popen) -> list[float]:

@@ -30,8 +30,12 @@ frame voiced at all, formants where it is voiced.
 
 from __future__ import annotations
 
+import ctypes
 import math
+import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -112,7 +116,8 @@ def analyse(samples: np.ndarray, settings: Featurize, count: int, turns: Turns |
         count: frames, ``1 + samples // hop_length``.
         turns: start and end in seconds of speech within the samples. Without them the values of pauses are 0.
     """
-    contours = _contours(samples, settings, count)
+    with _on_one_core():
+        contours = _contours(samples, settings, count)
     columns = {
         "f0": _semitones(contours.f0),
         "intensity": contours.intensity,
@@ -134,6 +139,25 @@ def analyse(samples: np.ndarray, settings: Featurize, count: int, turns: Turns |
             *_pauses(turns or (), duration),
         ]
     return Prosody(frames, voiced, np.array(clip, dtype=np.float32))
+
+
+@contextmanager
+def _on_one_core() -> Iterator[None]:
+    """Keep this thread, and those that it starts, on the core where it runs now.
+
+    Praat spreads pitch and formants over as many threads as there are cores, and has no setting for that. Work is
+    spread over processes here, and on one core threads take turns. Elsewhere than on Linux nothing is done.
+    """
+    current = getattr(ctypes.CDLL(None), "sched_getcpu", None) if sys.platform == "linux" else None
+    if current is None:
+        yield
+        return
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core} if (core := current()) in allowed else allowed)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 class _Contours(NamedTuple):
