@@ -264,6 +264,8 @@ def test_what_answers_and_is_no_scheduler_is_told_by_its_address(greeting, monke
 @pytest.mark.parametrize("backend", ["local", "dask"])
 def test_an_interrupt_ends_every_process(backend):
     script = (
+        # Tests that run in the background inherit that the signal is ignored.
+        "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import time\nfrom emodag import parallel\nfrom emodag.params import Compute\n"
         f"with parallel.workers(Compute(backend='{backend}', jobs=2, address='')):\n"
         "    for _ in parallel.parallel_map(time.sleep, [0.02] * 5000, jobs=2, batch=1):\n"
