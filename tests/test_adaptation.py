@@ -248,17 +248,9 @@ def test_folds_fit_on_their_training_part_and_adapt_test_speakers_by_their_own_c
     changes = {}
     for by in ("none", "speaker"):
         its_params = under(params, by, prior=0)
-        groups = groups_of(data.index, its_params.adaptation)
+        material = training.Material.of(data, its_params)
         found = [
-            training.fit_fold(
-                fold,
-                features=features,
-                names=data.names,
-                groups=groups,
-                labels=data.labels,
-                classes=data.classes,
-                params=its_params,
-            )[0]
+            training.fit_fold(fold, material._replace(features=features), its_params)[0]
             for features in (data.features, moved)
         ]
         changes[by] = np.abs(found[0] - found[1]).max()

@@ -8,7 +8,6 @@ import pytest
 
 from emodag import params as parameters
 from emodag import training
-from emodag.adaptation import groups_of
 from emodag.datasets import Dataset
 from emodag.errors import DataError
 from emodag.leakage import check_leakage
@@ -64,17 +63,9 @@ def test_scaling_knows_nothing_of_held_out_speakers(data, params):
     outlier = (data.index["speaker"] == "alpha/04").to_numpy()
     functionals = data.features + np.where(outlier, 1000, 0).astype(np.float32)[:, None]
     held_out = 0
-    groups = groups_of(data.index, params.adaptation)
+    material = training.Material.of(data, params)._replace(features=functionals)
     for fold in training.parts_of(data, split(data.index, params.train, params.seed)):
-        model = training.fit_training_part(
-            fold,
-            features=functionals,
-            names=data.names,
-            groups=groups,
-            labels=data.labels,
-            classes=data.classes,
-            params=params,
-        ).model
+        model = training.fit_training_part(fold, material, params).model
         trained = functionals[fold.training].astype(np.float64)
         np.testing.assert_allclose(model.scaler.mean_, trained.mean(axis=0), rtol=1e-5)
         np.testing.assert_allclose(model.scaler.scale_, trained.std(axis=0), rtol=1e-3)

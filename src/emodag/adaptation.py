@@ -63,8 +63,8 @@ class Groups(NamedTuple):
     keys: np.ndarray  #: [clips], equal for clips of one group
     originals: np.ndarray  #: bool [clips]; only these enter statistics, augmented copies do not
 
-    def of(self, rows: np.ndarray) -> Groups:
-        """The groups of some clips, as positions [rows]."""
+    def of(self, rows: np.ndarray | slice) -> Groups:
+        """The groups of some clips, as positions [rows] or a slice."""
         return Groups(self.keys[rows], self.originals[rows])
 
 

@@ -174,7 +174,7 @@ def load(folder: str | Path) -> Bundle:
     except TypeError as error:
         raise DataError(f"{folder / DESCRIPTION}: not the fields of format {FORMAT}: {error}") from None
     try:
-        Normaliser.from_description(bundle.adaptation, bundle.names)
+        _ = bundle.normaliser  # kept, so that it is made and checked once
     except DataError as error:
         raise DataError(f"{folder / DESCRIPTION}: {error}; run train again") from None
     return bundle

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,10 +15,7 @@ from emodag import layout, schema
 from emodag.errors import CorpusError, DataError
 from emodag.features.store import open_features
 from emodag.labels import CalmPolicy, apply_calm, in_order
-from emodag.params import Params, Role
-
-#: The values of ``train.inputs``.
-Inputs = Literal["all", "functionals", "embedding"]
+from emodag.params import Inputs, Params, Role
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from emodag.errors import ParamsError, did_you_mean
 from emodag.labels import CalmPolicy
 
 Role = Literal["train", "test"]
+Inputs = Literal["all", "functionals", "embedding"]
 CorpusName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -398,7 +399,7 @@ class Train(Section):
     folds: int = Field(ge=2, le=100, description="of speaker_kfold and random; emobox and loso have their own")
     validation: Fraction = Field(description="share of a training part's speakers held out for early stopping")
     calm: CalmPolicy = Field(description="what becomes of 'calm', which only RAVDESS has")
-    inputs: Literal["all", "functionals", "embedding"] = Field(
+    inputs: Inputs = Field(
         description="what models of clips see: functionals, the encoder's embedding, or all that is stored"
     )
     emobox_folds: str = Field(description="EmoBox's folds that list clips: a JSON file, or the folder that holds it")

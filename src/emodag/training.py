@@ -58,15 +58,7 @@ def cross_validate(data: Dataset, folds: pd.DataFrame, params: Params) -> CrossV
     parts = list(parts_of(data, folds))
     if not parts:
         raise DataError("there is no fold, so nothing can be cross-validated")
-    work = partial(
-        fit_fold,
-        features=data.features,
-        names=data.names,
-        groups=groups_of(data.index, params.adaptation),
-        labels=data.labels,
-        classes=data.classes,
-        params=params,
-    )
+    work = partial(fit_fold, material=Material.of(data, params), params=params)
     results = parallel_map(work, parts, jobs=params.compute.jobs, description="train", batch=1)
     tables, rounds = [], {}
     for fold, (probabilities, its_rounds) in zip(parts, results, strict=True):
@@ -74,6 +66,21 @@ def cross_validate(data: Dataset, folds: pd.DataFrame, params: Params) -> CrossV
         rounds[fold.number] = its_rounds
     table = pd.concat(tables).sort_values("clip_id")
     return CrossValidation(schema.validate(table, schema.predictions(data.classes), "the predictions"), rounds)
+
+
+class Material(NamedTuple):
+    """All that models of a data set learn from, a row per clip; folds take rows of it."""
+
+    features: np.ndarray  #: float32 [clips, features]
+    names: Sequence[str]  #: of the features
+    groups: Groups
+    labels: np.ndarray  #: int [clips], positions in ``classes``
+    classes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, data: Dataset, params: Params) -> Material:
+        """That of a data set, grouped as the params adapt."""
+        return cls(data.features, data.names, groups_of(data.index, params.adaptation), data.labels, data.classes)
 
 
 class Fitted(NamedTuple):
@@ -92,74 +99,51 @@ class Fitted(NamedTuple):
         return self.model.predict_proba(self.normaliser(features, groups))
 
 
-def fit_fold(
-    fold: Parts,
-    *,
-    features: np.ndarray,
-    names: Sequence[str],
-    groups: Groups,
-    labels: np.ndarray,
-    classes: tuple[str, ...],
-    params: Params,
-) -> tuple[np.ndarray, int]:
+def fit_fold(fold: Parts, material: Material, params: Params) -> tuple[np.ndarray, int]:
     """Probabilities of one fold's test clips, float32 [clips, classes], and the rounds that its model rests on.
 
     The validation speakers say how long to train; then the model that is tested is trained that long on them too, as
     the one that ships is (:func:`fit_final`): where speakers are few, every one counts.
     """
-    fitted = fit_training_part(
-        fold, features=features, names=names, groups=groups, labels=labels, classes=classes, params=params
-    )
+    fitted = fit_training_part(fold, material, params)
     if len(fold.validation):
-        rows = np.sort(np.concatenate([fold.training, fold.validation]))
-        fitted = _fit(features[rows], names, groups.of(rows), labels[rows], classes, params, fitted.model.rounds)
-    return fitted.predict_proba(features[fold.test], groups.of(fold.test)), fitted.model.rounds
+        everyone = np.sort(np.concatenate([fold.training, fold.validation]))
+        fitted = _fit(material, params, everyone, rounds=fitted.model.rounds)
+    return fitted.predict_proba(material.features[fold.test], material.groups.of(fold.test)), fitted.model.rounds
 
 
-def fit_training_part(
-    fold: Parts,
-    *,
-    features: np.ndarray,
-    names: Sequence[str],
-    groups: Groups,
-    labels: np.ndarray,
-    classes: tuple[str, ...],
-    params: Params,
-) -> Fitted:
+def fit_training_part(fold: Parts, material: Material, params: Params) -> Fitted:
     """A model fitted on one fold's training part, and stopped by its validation part where it has one."""
-    missing = sorted(set(range(len(classes))) - set(labels[fold.training]))
+    missing = sorted(set(range(len(material.classes))) - set(material.labels[fold.training]))
     if missing:
         raise DataError(
-            f"fold {fold.number} has no training clip of {', '.join(classes[number] for number in missing)}; use fewer "
-            "train.folds or another train.protocol, or drop the class"
+            f"fold {fold.number} has no training clip of {', '.join(material.classes[number] for number in missing)}; "
+            "use fewer train.folds or another train.protocol, or drop the class"
         )
-    normaliser = Normaliser.fit(features[fold.training], groups.of(fold.training), params.adaptation, names)
-    training, validation = (
-        Clips(normaliser(features[rows], groups.of(rows)), labels[rows]) for rows in (fold.training, fold.validation)
-    )
-    model = create(params, classes=len(classes), seed=params.seed)
-    return Fitted(normaliser, model.fit(training, validation if len(validation.labels) else None))
+    return _fit(material, params, fold.training, fold.validation if len(fold.validation) else None)
 
 
 def fit_final(data: Dataset, params: Params, rounds: int) -> Fitted:
     """The model that ships: trained on every clip and copy, for the number of rounds that the folds found good."""
-    groups = groups_of(data.index, params.adaptation)
-    return _fit(np.asarray(data.features), data.names, groups, data.labels, data.classes, params, rounds)
+    return _fit(Material.of(data, params), params, slice(None), rounds=rounds)
 
 
 def _fit(
-    features: np.ndarray,
-    names: Sequence[str],
-    groups: Groups,
-    labels: np.ndarray,
-    classes: tuple[str, ...],
+    material: Material,
     params: Params,
-    rounds: int,
+    training: np.ndarray | slice,
+    validation: np.ndarray | None = None,
+    rounds: int | None = None,
 ) -> Fitted:
-    """A model trained on all of these clips for a number of rounds."""
-    normaliser = Normaliser.fit(features, groups, params.adaptation, names)
+    """Normalisation and model of the training rows; see :meth:`emodag.models.Classifier.fit` for the rest."""
+    features, names, groups, labels, classes = material
+    normaliser = Normaliser.fit(features[training], groups.of(training), params.adaptation, names)
+    learnt, held_out = (
+        None if rows is None else Clips(normaliser(features[rows], groups.of(rows)), labels[rows])
+        for rows in (training, validation)
+    )
     model = create(params, classes=len(classes), seed=params.seed)
-    return Fitted(normaliser, model.fit(Clips(normaliser(features, groups), labels), rounds=rounds))
+    return Fitted(normaliser, model.fit(learnt, held_out, rounds))
 
 
 def parts_of(data: Dataset, folds: pd.DataFrame) -> Iterator[Parts]:
