@@ -10,7 +10,7 @@ from emodag.leakage import check_disjoint, check_leakage
 
 def evaluate(params, run):
     shipped = bundle.load(layout.MODELS)
-    trained = datasets.load(datasets.corpora_with(params, "train"), "train", inputs=shipped.inputs)
+    trained = datasets.load(datasets.corpora_with(params, "train"), "train", shipped.needs, inputs=shipped.inputs)
     trained = trained.with_calm(shipped.calm)
     bundle.check_data(shipped, trained)
     folds = schema.read(layout.PREDICTIONS / "folds.parquet", schema.FOLDS)
@@ -22,7 +22,7 @@ def evaluate(params, run):
         for corpus in shipped.corpora
     ]
     for corpus in datasets.corpora_with(params, "test"):
-        data = datasets.load([corpus], "test", inputs=shipped.inputs)
+        data = datasets.load([corpus], "test", shipped.needs, inputs=shipped.inputs)
         check_disjoint(data.index, trained.index, corpus)
         found.append(reports.cross_corpus(data, corpus, shipped, params.evaluate, params.seed))
 

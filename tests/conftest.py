@@ -13,8 +13,10 @@ import pandas as pd
 import pytest
 
 from emodag import schema
+from emodag.datasets import Dataset
 from emodag.files import write_json
 from emodag.labels import EMOTIONS
+from emodag.speech import Speech
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -51,7 +53,7 @@ def synthetic_corpus():
 
     Speakers are ``01``, ``02``, ... (or those given), female and male in turn; every speaker has ``takes`` clips of
     each emotion and each clip ``copies`` augmented copies beside it. ``write(folder, ...)`` writes them as featurize
-    does.
+    does, ``data(index, functionals)`` makes a data set of them.
     """
 
     class Synthetic:
@@ -81,8 +83,9 @@ def synthetic_corpus():
                         value = centres[emotion] + offset + rng.normal(size=12, scale=spread)
                         row = {
                             "clip_id": clip_id, "corpus": corpus, "speaker": f"{corpus}/{speaker}",
-                            "sex": ("female", "male")[number % 2], "language": "en", "emotion": emotion,
-                            "native_label": emotion, "duration": 2.0, "parent_id": None,
+                            "sex": ("female", "male")[number % 2], "age": 20 + 10 * number, "language": "en",
+                            "emotion": emotion, "perceived": None, "native_label": emotion, "intensity": None,
+                            "duration": 2.0, "parent_id": None,
                         }  # fmt: skip
                         rows.append(row)
                         functionals.append(value)
@@ -95,6 +98,10 @@ def synthetic_corpus():
             index["first_row"], index["frames"] = np.arange(len(index)) * 10, 10
             index["first_embedding"], index["embeddings"] = 0, 0
             return index[list(schema.INDEX.columns)], functionals
+
+        @classmethod
+        def data(cls, index, functionals, names=None) -> Dataset:
+            return Dataset(index, Speech(functionals, tuple(names or cls.names)), cls.settings, "synthetic")
 
         @classmethod
         def write(cls, folder, index, functionals):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,17 @@ import pytest
 
 from emodag import audio, bundle, training
 from emodag import params as parameters
-from emodag.adaptation import UNKNOWN, Groups, Normaliser, OwnFrames, by_own_frames, each_alone, groups_of
+from emodag.adaptation import (
+    UNKNOWN,
+    Adapter,
+    FrameNormaliser,
+    Groups,
+    Normaliser,
+    OwnFrames,
+    by_own_frames,
+    each_alone,
+    groups_of,
+)
 from emodag.corpora.folder import UNKNOWN_SPEAKER
 from emodag.datasets import Dataset
 from emodag.errors import DataError
@@ -18,6 +30,7 @@ from emodag.features import extraction, prosody
 from emodag.features import functionals as statistics
 from emodag.params import Adaptation
 from emodag.predict import predict
+from emodag.speech import Sequences, sequences_of
 from emodag.splits import split
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,22 +62,22 @@ def under(params, by: str, prior: float = 2.0):
 def data(synthetic_corpus) -> Dataset:
     index, features = synthetic_corpus.make("alpha", 6, spread=0.5)
     names = [f"{name}_{statistic}" for statistic in ("mean", "std", "slope") for name in ("a", "b", "c", "d")]
-    return Dataset(index, features, names, synthetic_corpus.settings, "synthetic")
+    return synthetic_corpus.data(index, features, names)
 
 
 def fitted(data: Dataset, settings: Adaptation) -> tuple[Normaliser, Groups]:
     groups = groups_of(data.index, settings)
-    return Normaliser.fit(data.features, groups, settings, data.names), groups
+    return Normaliser.fit(data.speech.features, groups, settings, data.speech.names), groups
 
 
 def test_none_changes_nothing(data):
     normaliser, groups = fitted(data, adaptation("none"))
-    np.testing.assert_array_equal(normaliser(data.features, groups), data.features)
+    np.testing.assert_array_equal(normaliser(data.speech.features, groups), data.speech.features)
 
 
 def test_training_statistics_are_those_of_original_training_clips(data):
     normaliser, groups = fitted(data, adaptation())
-    originals = data.originals().features.astype(np.float64)
+    originals = data.originals().speech.features.astype(np.float64)
     np.testing.assert_allclose(normaliser.mean, originals.mean(axis=0))
     np.testing.assert_allclose(normaliser.std, originals.std(axis=0))
     assert groups.originals.sum() == len(originals) < len(data.index)
@@ -72,7 +85,7 @@ def test_training_statistics_are_those_of_original_training_clips(data):
 
 def test_with_prior_0_a_speakers_originals_get_mean_0_and_spread_1(data):
     normaliser, groups = fitted(data, adaptation(prior=0))
-    values = normaliser(data.features, groups)
+    values = normaliser(data.speech.features, groups)
     for speaker in data.index["speaker"].unique():
         own = values[(data.index["speaker"] == speaker) & data.index["parent_id"].isna()]
         np.testing.assert_allclose(own.mean(axis=0), 0, atol=1e-5)
@@ -84,15 +97,15 @@ def test_shifting_and_scaling_one_speaker_changes_nothing_under_prior_0(data):
     rng = np.random.default_rng(0)
     scale, shift = rng.uniform(0.3, 5, 12).astype(np.float32), rng.uniform(-9, 9, 12).astype(np.float32)
     other = (data.index["speaker"] == "alpha/03").to_numpy()
-    moved = np.where(other[:, None], data.features * scale + shift, data.features)
-    np.testing.assert_allclose(normaliser(moved, groups), normaliser(data.features, groups), atol=1e-4)
+    moved = np.where(other[:, None], data.speech.features * scale + shift, data.speech.features)
+    np.testing.assert_allclose(normaliser(moved, groups), normaliser(data.speech.features, groups), atol=1e-4)
 
 
 def test_copies_are_normalised_by_their_parents_group_and_count_for_nothing(data):
     normaliser, groups = fitted(data, adaptation())
     copies = data.index["parent_id"].notna().to_numpy()
-    spoilt = np.where(copies[:, None], data.features + 100, data.features)
-    before, after = normaliser(data.features, groups), normaliser(spoilt, groups)
+    spoilt = np.where(copies[:, None], data.speech.features + 100, data.speech.features)
+    before, after = normaliser(data.speech.features, groups), normaliser(spoilt, groups)
     np.testing.assert_array_equal(after[~copies], before[~copies])
     assert (after[copies] - before[copies] > 10).all()
     again = Normaliser.fit(spoilt, groups, adaptation())
@@ -142,18 +155,18 @@ def test_constant_features_do_not_blow_up(constant, prior):
 
 def test_one_clip_far_from_the_others_changes_other_groups_not_at_all(data):
     normaliser, groups = fitted(data, adaptation())
-    moved = data.features.copy()
+    moved = data.speech.features.copy()
     moved[0] += 50
     same = groups.keys != groups.keys[0]
-    np.testing.assert_array_equal(normaliser(moved, groups)[same], normaliser(data.features, groups)[same])
+    np.testing.assert_array_equal(normaliser(moved, groups)[same], normaliser(data.speech.features, groups)[same])
 
 
 def test_the_order_of_clips_does_not_matter(data):
     normaliser, groups = fitted(data, adaptation())
     order = np.random.default_rng(0).permutation(len(data.index))
-    shuffled = Normaliser.fit(data.features[order], groups.of(order), adaptation())
-    expected = normaliser(data.features, groups)[order]
-    np.testing.assert_allclose(shuffled(data.features[order], groups.of(order)), expected, rtol=1e-4, atol=1e-5)
+    shuffled = Normaliser.fit(data.speech.features[order], groups.of(order), adaptation())
+    expected = normaliser(data.speech.features, groups)[order]
+    np.testing.assert_allclose(shuffled(data.speech.features[order], groups.of(order)), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_groups_are_speakers_or_recordings_with_their_copies(data):
@@ -181,21 +194,19 @@ def test_clips_of_an_unknown_speaker_are_not_adapted_as_one_voice(data):
     known = groups_of(data.index, adaptation())
     np.testing.assert_array_equal(pd.factorize(groups.keys[~nobody])[0], pd.factorize(known.keys[~nobody])[0])
     assert not set(groups.keys[nobody]) & set(groups.keys[~nobody])
-    normaliser = Normaliser.fit(data.features, known, adaptation())
-    found = normaliser(data.features, groups)[nobody]
-    np.testing.assert_allclose(found, (data.features[nobody] - normaliser.mean) / normaliser.std, rtol=1e-4, atol=1e-5)
+    normaliser = Normaliser.fit(data.speech.features, known, adaptation())
+    found = normaliser(data.speech.features, groups)[nobody]
+    np.testing.assert_allclose(
+        found, (data.speech.features[nobody] - normaliser.mean) / normaliser.std, rtol=1e-4, atol=1e-5
+    )
 
 
 def test_labels_never_enter(data):
     relabelled = data.index.assign(emotion=data.index["emotion"].sample(frac=1, random_state=0).to_numpy())
     for by in BY:
         normaliser, groups = fitted(data, adaptation(by))
-        other, its_groups = fitted(Dataset(relabelled, *_rest(data)), adaptation(by))
-        np.testing.assert_array_equal(normaliser(data.features, groups), other(data.features, its_groups))
-
-
-def _rest(data: Dataset) -> tuple:
-    return data.features, data.names, data.settings, data.source
+        other, its_groups = fitted(replace(data, index=relabelled), adaptation(by))
+        np.testing.assert_array_equal(normaliser(data.speech.features, groups), other(data.speech.features, its_groups))
 
 
 def test_training_statistics_need_an_original():
@@ -205,38 +216,44 @@ def test_training_statistics_need_an_original():
 
 
 @pytest.mark.parametrize("by", BY)
-def test_a_normaliser_survives_its_description_bit_by_bit(data, by):
-    normaliser, groups = fitted(data, adaptation(by))
-    again = Normaliser.from_description(normaliser.describe(), data.names)
-    np.testing.assert_array_equal(again(data.features, groups), normaliser(data.features, groups))
+def test_an_adapter_survives_its_description_bit_by_bit(data, by):
+    groups = groups_of(data.index, adaptation(by))
+    speech = replace(data.speech, frames=frames_of(data))
+    adapter = Adapter.fit(speech, groups, adaptation(by))
+    described = json.loads(json.dumps(adapter.describe()))
+    again = Adapter.from_description(described, speech.names, {"frames": 2})
+    before, after = adapter(speech, groups), again(speech, groups)
+    np.testing.assert_array_equal(after.features, before.features)
+    for clip in range(len(speech)):
+        np.testing.assert_array_equal(after.frames[clip], before.frames[clip])
 
 
 @pytest.mark.parametrize("by", BY)
 def test_the_bundle_predicts_as_training_does(data, params, tmp_path, by):
     params = under(params, by)
-    final = training.fit_final(data, params, rounds=8)
-    bundle.make(final, data, params, {"alpha": 0.5}).save(tmp_path)
+    final = training.fit_final(data, params, {"rounds": 8})
+    done = training.cross_validate(data, split(data.index, params.train, 0), params)
+    bundle.make(final, data, params, done, {"alpha": 0.5}).save(tmp_path)
     shipped = bundle.load(tmp_path)
     assert shipped.adaptation["by"] == by
     originals = data.originals()
     groups = groups_of(originals.index, params.adaptation)
-    np.testing.assert_array_equal(
-        shipped.normaliser(originals.features, groups), final.normaliser(originals.features, groups)
-    )
-    expected = final.predict_proba(originals.features, groups)
-    assert bundle.check_export(shipped, originals.features, groups, expected) < 1e-5
+    adapted = final.adapter(originals.speech, groups)
+    np.testing.assert_array_equal(shipped.adapter(originals.speech, groups).features, adapted.features)
+    expected = final.predict_proba(originals.speech, groups)
+    assert bundle.check_export(shipped, adapted, expected) < 1e-5
     np.testing.assert_allclose(predict(shipped, originals)[list(data.classes)], expected, atol=1e-5)
 
 
 def test_without_groups_the_bundle_takes_each_clip_alone(data, params):
     params = under(params, "speaker")
-    shipped = bundle.make(training.fit_final(data, params, rounds=8), data, params, {"alpha": 0.5})
-    together = shipped.predict_proba(data.features[:5])
-    alone = np.concatenate([shipped.predict_proba(data.features[row : row + 1]) for row in range(5)])
+    done = training.cross_validate(data, split(data.index, params.train, 0), params)
+    shipped = bundle.make(training.fit_final(data, params, {"rounds": 8}), data, params, done, {"alpha": 0.5})
+    five = data.speech.of(slice(5))
+    together = shipped.predict_proba(five)
+    alone = np.concatenate([shipped.predict_proba(data.speech.of(slice(row, row + 1))) for row in range(5)])
     np.testing.assert_allclose(together, alone, atol=1e-6)
-    assert (
-        np.abs(together - shipped.predict_proba(data.features[:5], Groups(np.zeros(5), np.full(5, True)))).max() > 0.01
-    )
+    assert np.abs(together - shipped.predict_proba(five, Groups(np.zeros(5), np.full(5, True)))).max() > 0.01
 
 
 def test_folds_fit_on_their_training_part_and_adapt_test_speakers_by_their_own_clips(data, params):
@@ -244,14 +261,18 @@ def test_folds_fit_on_their_training_part_and_adapt_test_speakers_by_their_own_c
     folds = split(data.index, params.train, params.seed)
     fold = next(training.parts_of(data, folds))
     tested = np.isin(np.arange(len(data.index)), fold.test)
-    moved = np.where(tested[:, None], 2 * data.features - 5, data.features).astype(np.float32)
+    moved = np.where(tested[:, None], 2 * data.speech.features - 5, data.speech.features).astype(np.float32)
     changes = {}
     for by in ("none", "speaker"):
         its_params = under(params, by, prior=0)
         material = training.Material.of(data, its_params)
         found = [
-            training.fit_fold(fold, material._replace(features=features), its_params)[0]
-            for features in (data.features, moved)
+            training.fit_fold(
+                training.Attempt(0, fold),
+                material._replace(speech=replace(data.speech, features=features)),
+                its_params,
+            ).test
+            for features in (data.speech.features, moved)
         ]
         changes[by] = np.abs(found[0] - found[1]).max()
     assert changes["speaker"] < 1e-3 < 0.1 < changes["none"]
@@ -260,14 +281,88 @@ def test_folds_fit_on_their_training_part_and_adapt_test_speakers_by_their_own_c
 def test_adaptation_by_speaker_takes_voices_away(data, params):
     """Voices that lie far apart hide the emotions; their own means bring these back."""
     offsets = dict(zip(data.index["speaker"].unique(), np.random.default_rng(0).normal(0, 6, (6, 12)), strict=True))
-    voiced = (data.features + np.stack([offsets[s] for s in data.index["speaker"]])).astype(np.float32)
-    apart = Dataset(data.index, voiced, data.names, data.settings, data.source)
+    voiced = (data.speech.features + np.stack([offsets[s] for s in data.index["speaker"]])).astype(np.float32)
+    apart = replace(data, speech=replace(data.speech, features=voiced))
     folds = split(data.index, params.train, params.seed)
     correct = {}
     for by in ("none", "speaker"):
         table = training.cross_validate(apart, folds, under(params, by)).predictions
         correct[by] = np.mean(table[list(data.classes)].idxmax(axis=1) == table["emotion"])
     assert correct["speaker"] > correct["none"] + 0.15
+
+
+# Frames
+
+
+def frames_of(data: Dataset, seed: int = 0) -> Sequences:
+    """Two columns of 3 to 12 frames for each clip, around a level of its speaker's own."""
+    rng = np.random.default_rng(seed)
+    levels = {speaker: rng.normal(0, 8, 2) for speaker in sorted(set(data.index["speaker"]))}
+    clips = [levels[speaker] + rng.normal(0, 2, (rng.integers(3, 13), 2)) for speaker in data.index["speaker"]]
+    return sequences_of(clips, ("a", "b"))
+
+
+def stacked(sequences: Sequences, clips: np.ndarray) -> np.ndarray:
+    return np.concatenate([sequences[clip] for clip in np.flatnonzero(clips)]).astype(np.float64)
+
+
+def test_frames_of_a_speakers_originals_get_mean_0_and_spread_1_under_prior_0(data):
+    sequences, groups = frames_of(data), groups_of(data.index, adaptation(prior=0))
+    found = FrameNormaliser.fit(sequences, groups, adaptation(prior=0))(sequences, groups)
+    for speaker in set(data.index["speaker"]):
+        own = stacked(found, ((data.index["speaker"] == speaker) & data.index["parent_id"].isna()).to_numpy())
+        np.testing.assert_allclose(own.mean(axis=0), 0, atol=1e-5)
+        np.testing.assert_allclose(own.std(axis=0), 1, atol=1e-5)
+
+
+def test_training_statistics_of_frames_are_those_of_original_clips(data):
+    sequences, groups = frames_of(data), groups_of(data.index, adaptation())
+    normaliser = FrameNormaliser.fit(sequences, groups, adaptation())
+    own = stacked(sequences, groups.originals)
+    np.testing.assert_allclose(normaliser.mean, own.mean(axis=0))
+    np.testing.assert_allclose(normaliser.std, own.std(axis=0))
+
+
+def test_frames_weigh_by_the_clips_they_come_from():
+    """Three clips of one voice under prior 2: the mean weighs 3/5, the variance 2/4, however many frames they have."""
+    rng = np.random.default_rng(0)
+    training = sequences_of([rng.normal(size=(9, 2)) for _ in range(20)], ("a", "b"))
+    clips = [rng.normal(3, 2, (length, 2)) for length in (4, 50, 7)]
+    normaliser = FrameNormaliser.fit(training, each_alone(20), adaptation())
+    found = normaliser(sequences_of(clips, ("a", "b")), Groups(np.zeros(3, int), np.full(3, True)))
+    own, every = np.concatenate(clips), stacked(training, np.full(20, True))
+    mean = 3 / 5 * own.mean(axis=0) + 2 / 5 * every.mean(axis=0)
+    std = np.sqrt(2 / 4 * own.var(axis=0) + 2 / 4 * every.var(axis=0))
+    np.testing.assert_allclose(found[1], (clips[1] - mean) / std, rtol=1e-4, atol=1e-4)
+
+
+def test_frames_by_recording_are_standardised_clip_by_clip(data):
+    sequences = frames_of(data)
+    sequences.values[sequences.starts[4] : sequences.starts[4] + sequences.counts[4], 1] = 5.0
+    normaliser = FrameNormaliser.fit(sequences, each_alone(len(sequences)), adaptation("recording"))
+    found = normaliser(sequences, each_alone(len(sequences)))
+    own = sequences[2].astype(np.float64)
+    np.testing.assert_allclose(found[2], (own - own.mean(axis=0)) / own.std(axis=0), atol=1e-4)
+    np.testing.assert_array_equal(found[4][:, 1], 0)
+
+
+def test_frames_of_a_single_clip_keep_the_training_statistics(data):
+    sequences, groups = frames_of(data), groups_of(data.index, adaptation())
+    normaliser = FrameNormaliser.fit(sequences, groups, adaptation())
+    found = normaliser(sequences.of(slice(1)), each_alone(1))[0]
+    np.testing.assert_allclose(found, (sequences[0] - normaliser.mean) / normaliser.std, rtol=1e-4, atol=1e-5)
+
+
+def test_frames_stay_without_adaptation(data):
+    sequences, groups = frames_of(data), groups_of(data.index, adaptation("none"))
+    assert FrameNormaliser.fit(sequences, groups, adaptation("none"))(sequences, groups) is sequences
+
+
+def test_large_offsets_do_not_spoil_the_spread_of_frames():
+    rng = np.random.default_rng(0)
+    clips = [(1e4 + rng.normal(size=(30, 1))).astype(np.float32) for _ in range(10)]
+    normaliser = FrameNormaliser.fit(sequences_of(clips, ("a",)), each_alone(10), adaptation())
+    np.testing.assert_allclose(normaliser.std, np.concatenate(clips).astype(np.float64).std(axis=0), rtol=1e-6)
 
 
 # By recording: functionals as if the frames had been standardised
@@ -360,10 +455,10 @@ def test_a_gain_changes_nothing_in_the_functionals_of_levels(featurize):
 def test_each_clip_has_its_own_say_only(data):
     normaliser, groups = fitted(data, adaptation("recording"))
     assert len(normaliser.mean) == len(normaliser.std) == 0
-    together = normaliser(data.features, groups)
-    alone = np.concatenate([normaliser(data.features[row : row + 1], each_alone(1)) for row in range(5)])
+    together = normaliser(data.speech.features, groups)
+    alone = np.concatenate([normaliser(data.speech.features[row : row + 1], each_alone(1)) for row in range(5)])
     np.testing.assert_array_equal(together[:5], alone)
-    means, deviations, slopes = np.split(data.features, 3, axis=1)
+    means, deviations, slopes = np.split(data.speech.features, 3, axis=1)
     assert (deviations > 0.01 * means).mean() > 0.9
     varies = deviations > 1e-4 * np.abs(means)
     np.testing.assert_allclose(together[:, 8:], np.where(varies, slopes / deviations, 0), rtol=1e-5)
@@ -387,4 +482,4 @@ def test_by_recording_without_means_or_deviations_says_what_to_set(names, lackin
 def test_no_clip_is_no_error(data, by):
     normaliser, _ = fitted(data, adaptation(by))
     groups = groups_of(data.index[:0], adaptation(by))
-    assert normaliser(data.features[:0], groups).shape == (0, 12)
+    assert normaliser(data.speech.features[:0], groups).shape == (0, 12)

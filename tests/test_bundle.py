@@ -17,7 +17,9 @@ from emodag.datasets import Dataset
 from emodag.errors import DataError
 from emodag.files import read_json, write_json
 from emodag.predict import predict, restrict, uar_by
-from emodag.training import fit_final
+from emodag.speech import Speech
+from emodag.splits import split
+from emodag.training import CrossValidation, cross_validate, fit_final
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -25,15 +27,26 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture(scope="module")
 def data(synthetic_corpus) -> Dataset:
     index, functionals = synthetic_corpus.make("alpha", 4)
-    return Dataset(index, functionals, synthetic_corpus.names, synthetic_corpus.settings, "synthetic")
+    return synthetic_corpus.data(index, functionals)
+
+
+def cross_validated(data: Dataset, params) -> CrossValidation:
+    """What a cross-validation of small models of the data gave."""
+    train = params.train.model_copy(update={"folds": 2, "keep_folds": False})
+    mlp = params.models.mlp.model_copy(update={"hidden": [4], "max_epochs": 3})
+    small = params.model_copy(
+        update={"train": train, "model": "mlp", "models": params.models.model_copy(update={"mlp": mlp})}
+    )
+    small = small.model_copy(update={"compute": params.compute.model_copy(update={"jobs": 1})})
+    return cross_validate(data, split(data.index, train, 0), small)
 
 
 @pytest.fixture(scope="module", params=["mlp", "xgboost"])
 def shipped(request, data, tmp_path_factory):
     """A model, its bundle and the folder it was saved in."""
     params = parameters.load(ROOT / "params.yaml").model_copy(update={"model": request.param})
-    model = fit_final(data, params, rounds=10)
-    made = bundle.make(model, data, params, {"alpha": 0.5})
+    model = fit_final(data, params, {"rounds": 10})
+    made = bundle.make(model, data, params, cross_validated(data, params), {"alpha": 0.5})
     folder = tmp_path_factory.mktemp(request.param)
     made.save(folder)
     return model, made, folder
@@ -47,15 +60,18 @@ def test_a_saved_bundle_is_read_back_whole(shipped):
 
 def test_the_description_says_what_the_model_expects_and_where_it_comes_from(shipped, data):
     description = read_json(shipped[2] / "bundle.json")
-    assert description["format"] == 2
+    assert description["format"] == 3
     assert description["classes"] == ["neutral", "happy", "sad", "angry"]
-    assert description["names"] == data.names
+    assert description["names"] == list(data.speech.names)
     assert description["settings"] == data.settings
     assert description["inputs"] == "all"
-    assert description["adaptation"] == {"by": "none", "prior": 2.0, "mean": [], "std": []}
+    assert description["adaptation"] == {"by": "none", "prior": 2.0, "features": {"mean": [], "std": []}}
+    assert description["groups"] == description["columns"] == description["embedding_columns"] == []
+    assert 0.1 <= description["temperature"] <= 20
+    assert 0.25 <= description["unknown"] <= 1
     assert description["corpora"] == ["alpha"]
     assert description["clips"] == len(data.index)
-    assert description["rounds"] == 10
+    assert description["chosen"] == {"rounds": 10}
     assert description["scores"] == {"alpha": {"uar": 0.5, "leaky": False}}
 
 
@@ -68,37 +84,37 @@ def test_saving_twice_gives_the_same_bytes(shipped, tmp_path):
 
 def test_predictions_equal_the_trained_models(shipped, data):
     model, made, folder = shipped
-    groups = groups_of(data.index, made.normaliser.settings)
-    expected = model.predict_proba(data.features, groups)
-    np.testing.assert_allclose(bundle.load(folder).predict_proba(data.features), expected, atol=1e-5)
-    assert bundle.check_export(made, data.features, groups, expected) < 1e-5
+    groups = groups_of(data.index, made.adapter.settings)
+    expected = model.predict_proba(data.speech, groups)
+    np.testing.assert_allclose(bundle.load(folder).predict_proba(data.speech), expected, atol=1e-5)
+    assert bundle.check_export(made, model.adapter(data.speech, groups), expected) < 1e-5
 
 
 def test_an_export_that_differs_is_refused(shipped, data):
     model, made, _ = shipped
-    groups = groups_of(data.index, made.normaliser.settings)
-    expected = model.predict_proba(data.features, groups)
+    groups = groups_of(data.index, made.adapter.settings)
+    adapted, expected = model.adapter(data.speech, groups), model.predict_proba(data.speech, groups)
     expected[3, 1] += 2e-4
     with pytest.raises(DataError, match=r"differs from the trained model by 0\.0002"):
-        bundle.check_export(made, data.features, groups, expected)
+        bundle.check_export(made, adapted, expected)
     expected[3, 1] = np.nan
     with pytest.raises(DataError, match="differs from the trained model by nan"):
-        bundle.check_export(made, data.features, groups, expected)
+        bundle.check_export(made, adapted, expected)
 
 
 def test_many_clips_are_predicted_in_batches(shipped, data, monkeypatch):
     _, made, _ = shipped
-    whole = made.predict_proba(data.features)
+    whole = made.predict_proba(data.speech)
     monkeypatch.setattr(bundle, "_BATCH", 7)
-    np.testing.assert_allclose(made.predict_proba(data.features), whole, atol=1e-6)
-    assert made.predict_proba(data.features[:0]).shape == (0, 4)
+    np.testing.assert_allclose(made.predict_proba(data.speech), whole, atol=1e-6)
+    assert made.predict_proba(data.speech.of(slice(0))).shape == (0, 4)
 
 
 def test_prediction_needs_no_training_library(shipped):
     script = (
-        "import sys, numpy; from emodag import bundle; b = bundle.load(sys.argv[1]);"
-        "b.predict_proba(numpy.zeros((2, len(b.names))));"
-        "print(sorted({'sklearn', 'xgboost', 'skl2onnx', 'onnx', 'torch'} & set(sys.modules)))"
+        "import sys, numpy; from emodag import bundle; from emodag.speech import Speech; b = bundle.load(sys.argv[1]);"
+        "b.predict_proba(Speech(numpy.zeros((2, len(b.names)))));"
+        "print(sorted({'sklearn', 'xgboost', 'skl2onnx', 'onnx', 'torch', 'keras', 'tensorflow'} & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, shipped[2]],
@@ -113,16 +129,15 @@ def test_prediction_needs_no_training_library(shipped):
 @pytest.mark.parametrize(
     ("functionals", "message"),
     [
-        (np.zeros((2, 5)), r"takes \[clips, 12\], found \[2, 5\]"),
+        (np.zeros((2, 5)), r"takes features \[clips, 12\], found \[2, 5\]"),
         (np.zeros(12), r"found \[12\]"),
-        (np.where(np.eye(12) > 0, np.nan, 0), "feature_00 of clip number 0 is nan"),
-        (np.full((1, 12), 1e300), "feature_00 of clip number 0 is inf"),
+        (np.where(np.eye(12) > 0, np.nan, 0), "feature_00 of row 0 is nan"),
+        (np.full((1, 12), np.inf), "feature_00 of row 0 is inf"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:overflow")
 def test_what_is_no_functionals_is_an_error(shipped, functionals, message):
     with pytest.raises(DataError, match=message):
-        shipped[1].predict_proba(functionals)
+        shipped[1].predict_proba(Speech(functionals))
 
 
 def test_features_of_other_settings_are_refused(shipped, data):
@@ -143,16 +158,18 @@ ENCODER = {
 
 def with_encoder(data: Dataset, *, embedded: bool = True, sha256: str | None = "0123", **changes) -> Dataset:
     """The data as features of an encoder; ``embedded`` says whether its embeddings are among what the model sees."""
-    names = data.names[:8] + [f"embedding_{number:04d}" for number in range(4)] if embedded else data.names
+    embedding = tuple(f"embedding_{number:04d}" for number in range(4))
+    names = data.speech.names[:8] + embedding if embedded else data.speech.names
     settings = data.settings | {"encoder": ENCODER | changes, "encoder_sha256": sha256}
-    return replace(data, names=names, settings=settings)
+    return replace(data, speech=replace(data.speech, names=names), settings=settings)
 
 
 def bundle_of(data: Dataset) -> bundle.Bundle:
     params = parameters.load(ROOT / "params.yaml")
     mlp = params.models.mlp.model_copy(update={"hidden": [4]})
     params = params.model_copy(update={"models": params.models.model_copy(update={"mlp": mlp})})
-    return bundle.make(fit_final(data, params, rounds=1), data, params, {"alpha": 0.5})
+    final = fit_final(data, params, {"rounds": 1})
+    return bundle.make(final, data, params, cross_validated(data, params), {"alpha": 0.5})
 
 
 @pytest.mark.parametrize("changes", [{"model": "other/tiny.onnx"}, {"folder": "else"}, {"batch_seconds": 5.0}])
@@ -195,10 +212,12 @@ def test_no_path_of_the_machine_is_in_the_bundle(data, tmp_path):
 
 def described_by(by: str, **changes):
     """A change of a saved bundle: an adaptation of these values where those of 12 features are due."""
-    adaptation = {"by": by, "prior": 2.0, "mean": [0.0] * 12, "std": [1.0] * 12} | changes
+    settings = {"by": by, "prior": 2.0} | {key: changes.pop(key) for key in ("prior", "mood") if key in changes}
+    statistics = {"mean": [0.0] * 12, "std": [1.0] * 12} | changes
+    settings["features"] = {key: value for key, value in statistics.items() if value is not None}
 
     def spoil(folder: Path) -> None:
-        kept = {key: value for key, value in adaptation.items() if value is not None}
+        kept = {key: value for key, value in settings.items() if value is not None}
         write_json(folder / "bundle.json", read_json(folder / "bundle.json") | {"adaptation": kept})
 
     return spoil
@@ -207,45 +226,56 @@ def described_by(by: str, **changes):
 def test_a_bundle_with_statistics_of_all_features_is_read(shipped, tmp_path):
     shipped[1].save(tmp_path)
     described_by("speaker")(tmp_path)
-    assert bundle.load(tmp_path).normaliser.settings.by == "speaker"
+    assert bundle.load(tmp_path).adapter.settings.by == "speaker"
 
 
 @pytest.mark.parametrize(
     ("by", "changes", "message"),
     [
-        ("speaker", {"mean": [0.0] * 11}, r"adaptation\.mean: \[11\] values.*by speaker needs 12"),
-        ("speaker", {"std": [1.0] * 13}, r"adaptation\.std: \[13\] values"),
-        ("speaker", {"mean": [0.0] * 11 + [1e999]}, "not finite"),
+        ("speaker", {"mean": [0.0] * 11}, r"adaptation\.features\.mean: \[11\] values.*needed are 12"),
+        ("speaker", {"std": [1.0] * 13}, r"adaptation\.features\.std: \[13\] values"),
         ("speaker", {"mean": ["a"] * 12}, "could not convert"),
-        ("speaker", {"std": [1.0] * 11 + [0.0]}, r"adaptation\.std: 0\.0 is no standard deviation"),
+        ("speaker", {"std": [1.0] * 11 + [0.0]}, r"adaptation\.features\.std: 0\.0 is no standard deviation"),
         ("speaker", {"std": None}, "adaptation has no 'std'"),
         ("speaker", {"prior": None}, r"adaptation: .*prior"),
         ("speaker", {"prior": -1.0}, r"adaptation: .*prior"),
         ("voice", {}, r"adaptation: .*'none', 'recording' or 'speaker'"),
         ("speaker", {"mood": 1}, r"adaptation: .*mood"),
-        ("none", {}, "by none needs 0"),
+        ("none", {}, "needed are 0"),
         ("recording", {"mean": [], "std": []}, r"set featurize\.functionals\.mean"),
     ],
 )
 def test_a_broken_adaptation_is_named_with_the_file(shipped, tmp_path, by, changes, message):
     shipped[1].save(tmp_path)
-    spoil = described_by(by, **changes)
-    if changes.get("mean", [0])[-1:] == [1e999]:
-        # Our own writer refuses what is not finite.
-        described_by(by, **changes | {"mean": [0.0] * 11 + [123456.0]})(tmp_path)
-        text = (tmp_path / "bundle.json").read_text()
-        (tmp_path / "bundle.json").write_text(text.replace("123456.0", "1e999"))
-    else:
-        spoil(tmp_path)
+    described_by(by, **changes)(tmp_path)
     with pytest.raises(DataError, match=rf"bundle\.json: .*{message}"):
+        bundle.load(tmp_path)
+
+
+def test_statistics_that_are_not_finite_are_named_with_the_file(shipped, tmp_path):
+    """Our own writer refuses what is not finite, so a foreign one wrote it."""
+    shipped[1].save(tmp_path)
+    described_by("speaker", mean=[0.0] * 11 + [123456.0])(tmp_path)
+    text = (tmp_path / "bundle.json").read_text()
+    (tmp_path / "bundle.json").write_text(text.replace("123456.0", "1e999"))
+    with pytest.raises(DataError, match=r"bundle\.json: adaptation\.features\.mean: .*not finite"):
+        bundle.load(tmp_path)
+
+
+def test_statistics_of_what_the_model_does_not_see_are_refused(shipped, tmp_path):
+    shipped[1].save(tmp_path)
+    description = read_json(tmp_path / "bundle.json")
+    description["adaptation"]["frames"] = {"mean": [], "std": []}
+    write_json(tmp_path / "bundle.json", description)
+    with pytest.raises(DataError, match="adaptation describes features, frames, the model sees features"):
         bundle.load(tmp_path)
 
 
 @pytest.mark.parametrize("names", [["other"], None])
 def test_features_of_other_names_are_refused(shipped, data, names):
-    names = data.names[:-1] + names if names else data.names[::-1]
+    names = data.speech.names[:-1] + tuple(names) if names else data.speech.names[::-1]
     with pytest.raises(DataError, match="other features than the model's"):
-        predict(shipped[1], replace(data, names=names))
+        predict(shipped[1], replace(data, speech=replace(data.speech, names=names)))
 
 
 def test_data_that_changed_since_training_are_refused(shipped, data):
@@ -270,9 +300,9 @@ def test_the_fingerprint_does_not_depend_on_the_order(data):
         (lambda f: (f / "model.onnx").unlink(), "model.onnx: no such file"),
         (lambda f: (f / "bundle.json").unlink(), "bundle.json: no such file"),
         (lambda f: (f / "bundle.json").write_text("{"), "bundle.json: not JSON"),
-        (lambda f: write_json(f / "bundle.json", []), "format None, this version reads 2"),
+        (lambda f: write_json(f / "bundle.json", []), "format None, this version reads 3"),
         (lambda f: write_json(f / "bundle.json", read_json(f / "bundle.json") | {"format": 0}), "format 0"),
-        (lambda f: write_json(f / "bundle.json", {"format": 2, "model": "mlp"}), "not the fields of format 2"),
+        (lambda f: write_json(f / "bundle.json", {"format": 3, "model": "mlp"}), "not the fields of format 3"),
         (lambda f: write_json(f / "bundle.json", read_json(f / "bundle.json") | {"mood": 1}), "not the fields"),
     ],
 )
@@ -285,8 +315,9 @@ def test_a_broken_bundle_is_a_clear_error(shipped, tmp_path, spoil, message):
 
 def test_predictions_are_a_table_of_fold_0(shipped, data):
     table = predict(shipped[1], data)
-    assert list(table.columns) == ["clip_id", "fold", "emotion", *data.classes]
+    assert list(table.columns) == ["clip_id", "speaker", "fold", "seed", "temperature", "emotion", *data.classes]
     assert set(table["fold"]) == {0}
+    assert set(table["temperature"]) == {shipped[1].temperature}
     np.testing.assert_allclose(table[list(data.classes)].sum(axis=1), 1, atol=1e-5)
 
 

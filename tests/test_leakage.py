@@ -1,19 +1,24 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
+from emodag import params as parameters
 from emodag.errors import LeakageError
 from emodag.leakage import check_disjoint, check_leakage
-from emodag.params import Train
 from emodag.splits import split
+
+ROOT = Path(__file__).resolve().parents[1]
+TRAIN = parameters.load(ROOT / "params.yaml").train.model_copy(update={"folds": 3, "validation": 0.25})
 
 
 def folded(index, protocol="speaker_kfold"):
-    train = Train(protocol=protocol, folds=3, validation=0.25, calm="keep", inputs="all", emobox_folds="protocols")
+    train = TRAIN.model_copy(update={"protocol": protocol})
     folds = split(index, train, seed=0)
     tested = folds[folds["part"] == "test"]
-    predictions = tested[["clip_id", "fold"]].merge(index[["clip_id", "emotion"]], on="clip_id")
+    predictions = tested[["clip_id", "fold"]].merge(index[["clip_id", "emotion"]], on="clip_id").assign(seed=0)
     return folds, predictions
 
 
@@ -66,9 +71,9 @@ def test_beside_a_leaky_corpus_the_others_are_still_guarded(synthetic_corpus):
     """EmoBox's folds share speakers in EmoDB but not in SAVEE."""
     tables = [synthetic_corpus.make("savee", ["JE", "KL", "DC"])[0], synthetic_corpus.make("emodb", 3)[0]]
     index = pd.concat(tables, ignore_index=True)
-    train = Train(protocol="random", folds=3, validation=0.25, calm="keep", inputs="all", emobox_folds="protocols")
+    train = TRAIN.model_copy(update={"protocol": "random"})
     folds = pd.concat([split(tables[0], train.model_copy(update={"protocol": "loso"}), 0), split(tables[1], train, 0)])
-    predictions = folds[folds["part"] == "test"].merge(index[["clip_id", "emotion"]], on="clip_id")
+    predictions = folds[folds["part"] == "test"].merge(index[["clip_id", "emotion"]], on="clip_id").assign(seed=0)
     check_leakage(folds, predictions, index, "emobox")
     held = folds.loc[(folds["fold"] == 1) & (folds["part"] == "validation"), "clip_id"]
     clip = held[held.str.startswith("savee")].iloc[0]
@@ -135,6 +140,13 @@ def test_a_clip_predicted_twice_is_found(tables):
     index, folds, predictions = tables
     with pytest.raises(LeakageError, match="more than once"):
         check_leakage(folds, pd.concat([predictions, predictions[:1]]), index, "speaker_kfold")
+
+
+def test_each_seed_predicts_every_tested_clip_once(tables):
+    index, folds, predictions = tables
+    check_leakage(folds, pd.concat([predictions, predictions.assign(seed=1)]), index, "speaker_kfold")
+    with pytest.raises(LeakageError, match=rf"were not predicted: {predictions['clip_id'][0]}"):
+        check_leakage(folds, pd.concat([predictions, predictions[1:].assign(seed=1)]), index, "speaker_kfold")
 
 
 def test_a_tested_clip_that_was_not_predicted_is_found(tables):

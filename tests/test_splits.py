@@ -1,28 +1,23 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from emodag import params as parameters
 from emodag.errors import DataError, ParamsError
 from emodag.params import Train
 from emodag.splits import EMOBOX_CLIPS, EMOBOX_SPEAKERS, describe, is_leaky, split
 
+ROOT = Path(__file__).resolve().parents[1]
+TRAIN = parameters.load(ROOT / "params.yaml").train.model_copy(update={"folds": 3, "validation": 0.25})
+
 
 def settings(protocol="speaker_kfold", **changes) -> Train:
-    return Train(
-        **{
-            "protocol": protocol,
-            "folds": 3,
-            "validation": 0.25,
-            "calm": "keep",
-            "inputs": "all",
-            "emobox_folds": "protocols",
-        }
-        | changes
-    )
+    return TRAIN.model_copy(update={"protocol": protocol} | changes)
 
 
 def parts(folds: pd.DataFrame, fold: int) -> dict[str, set[str]]:
@@ -338,3 +333,25 @@ def test_published_clip_lists_of_emodb_are_read(shared, synthetic_corpus):
     folds = split(index, settings("emobox", emobox_folds=str(path)), seed=0)
     sizes = folds[folds["part"] == "test"].groupby("fold").size()
     np.testing.assert_array_equal(sizes, [107] * 5)
+
+
+def test_holdout_tests_the_speakers_that_are_named(pooled):
+    named = ["alpha/02", "beta/05"]
+    folds = split(pooled, settings("holdout", holdout=named), seed=0)
+    rows = with_facts(folds, pooled)
+    assert set(folds["fold"]) == {1}
+    assert sorted(set(rows.loc[rows["part"] == "test", "speaker"])) == named
+    assert not set(rows.loc[rows["part"] != "test", "speaker"]) & set(named)
+    assert set(rows["part"]) == {"train", "validation", "test"}
+    assert not is_leaky("alpha", "holdout")
+
+
+def test_holdout_of_nobody_known_names_the_speakers(pooled):
+    with pytest.raises(ParamsError, match=r"nobody is called alpha/2.*alpha/01.*did you mean 'alpha/02'"):
+        split(pooled, settings("holdout", holdout=["alpha/2"]), seed=0)
+
+
+def test_holdout_of_everybody_leaves_nobody_to_train(pooled):
+    everybody = sorted(set(pooled["speaker"]))
+    with pytest.raises(DataError, match="none left to train on"):
+        split(pooled, settings("holdout", holdout=everybody), seed=0)

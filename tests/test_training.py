@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,12 @@ import pytest
 
 from emodag import params as parameters
 from emodag import training
+from emodag.checkpoints import Checkpoints
 from emodag.datasets import Dataset
 from emodag.errors import DataError
+from emodag.evaluation import fit_temperature, tempered
 from emodag.leakage import check_leakage
+from emodag.models import typical
 from emodag.splits import split
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,10 +34,14 @@ def params():
     )
 
 
+def refeatured(data: Dataset, features: np.ndarray) -> Dataset:
+    return replace(data, speech=replace(data.speech, features=features))
+
+
 @pytest.fixture
 def data(synthetic_corpus) -> Dataset:
     index, functionals = synthetic_corpus.make("alpha", 6, spread=0.5)
-    return Dataset(index, functionals, synthetic_corpus.names, synthetic_corpus.settings, "synthetic")
+    return synthetic_corpus.data(index, functionals)
 
 
 @pytest.mark.parametrize("model", ["mlp", "xgboost"])
@@ -43,7 +51,7 @@ def test_every_recording_is_predicted_by_a_fold_that_held_it_out(data, params, m
     done = training.cross_validate(data, folds, params)
     check_leakage(folds, done.predictions, data.index, "speaker_kfold")
     assert sorted(done.predictions["clip_id"]) == sorted(data.originals().index["clip_id"])
-    assert sorted(done.rounds) == [1, 2, 3]
+    assert sorted(done.outcomes) == [(0, 1), (0, 2), (0, 3)]
     probabilities = done.predictions[list(data.classes)].to_numpy()
     truth = done.predictions["emotion"].map({emotion: n for n, emotion in enumerate(data.classes)})
     assert np.mean(probabilities.argmax(axis=1) == truth) > 0.6
@@ -55,17 +63,17 @@ def test_the_number_of_processes_changes_nothing(data, params):
     two = params.model_copy(update={"compute": params.compute.model_copy(update={"jobs": 2})})
     parallel = training.cross_validate(data, folds, two)
     pd.testing.assert_frame_equal(serial.predictions, parallel.predictions, check_exact=True)
-    assert serial.rounds == parallel.rounds
+    assert [each.chosen for each in serial.outcomes.values()] == [each.chosen for each in parallel.outcomes.values()]
 
 
 def test_scaling_knows_nothing_of_held_out_speakers(data, params):
     """An outlier speaker moves the scaler of exactly those folds that train on them."""
     outlier = (data.index["speaker"] == "alpha/04").to_numpy()
-    functionals = data.features + np.where(outlier, 1000, 0).astype(np.float32)[:, None]
+    functionals = data.speech.features + np.where(outlier, 1000, 0).astype(np.float32)[:, None]
     held_out = 0
-    material = training.Material.of(data, params)._replace(features=functionals)
+    material = training.Material.of(refeatured(data, functionals), params)
     for fold in training.parts_of(data, split(data.index, params.train, params.seed)):
-        model = training.fit_training_part(fold, material, params).model
+        model = training.fit_training_part(fold, material, params, 0).model
         trained = functionals[fold.training].astype(np.float64)
         np.testing.assert_allclose(model.scaler.mean_, trained.mean(axis=0), rtol=1e-5)
         np.testing.assert_allclose(model.scaler.scale_, trained.std(axis=0), rtol=1e-3)
@@ -80,11 +88,9 @@ def test_a_test_fold_changes_no_other_prediction_of_its_fold(data, params):
     before = training.cross_validate(data, folds, params)
     tested = set(folds.loc[(folds["fold"] == 1) & (folds["part"] == "test"), "clip_id"])
     first = min(tested)
-    changed = data.features.copy()
+    changed = data.speech.features.copy()
     changed[(data.index["clip_id"] == first).to_numpy()] += 50
-    after = training.cross_validate(
-        Dataset(data.index, changed, data.names, data.settings, data.source), folds[folds["fold"] == 1], params
-    )
+    after = training.cross_validate(refeatured(data, changed), folds[folds["fold"] == 1], params)
     both = before.predictions.merge(after.predictions, on=["clip_id", "fold", "emotion"])
     others = both[both["clip_id"] != first]
     assert len(others) == len(tested) - 1
@@ -100,7 +106,7 @@ def test_another_split_gives_other_predictions(data, params):
 def test_a_fold_without_training_clips_of_a_class_says_so(data, params):
     index = data.index.copy()
     index.loc[(index["emotion"] == "sad") & (index["speaker"] != "alpha/01"), "emotion"] = "happy"
-    data = Dataset(index, data.features, data.names, data.settings, data.source)
+    data = replace(data, index=index)
     folds = split(index, params.train, params.seed)
     with pytest.raises(DataError, match=r"fold \d has no training clip of sad"):
         training.cross_validate(data, folds, params)
@@ -114,10 +120,141 @@ def test_folds_that_test_nothing_are_an_error(data, params, kept):
         training.cross_validate(data, folds, params)
 
 
-@pytest.mark.parametrize(("rounds", "median"), [({1: 4, 2: 9, 3: 30}, 9), ({1: 4, 2: 7}, 6), ({1: 1}, 1)])
+@pytest.mark.parametrize(("rounds", "median"), [([4, 9, 30], 9), ([4, 7], 6), ([1], 1)])
 def test_the_final_model_is_trained_for_the_median_of_the_folds(data, params, rounds, median):
-    done = training.CrossValidation(pd.DataFrame(), rounds)
-    assert done.median_rounds == median
-    final = training.fit_final(data, params, done.median_rounds).model
-    assert final.rounds == median
-    np.testing.assert_allclose(final.scaler.mean_, data.features.astype(np.float64).mean(axis=0), rtol=1e-5)
+    chosen = typical([{"rounds": each} for each in rounds])
+    assert chosen == {"rounds": median}
+    final = training.fit_final(data, params, chosen).model
+    assert final.chosen == {"rounds": median}
+    assert len(final.history) == median
+    np.testing.assert_allclose(final.scaler.mean_, data.speech.features.astype(np.float64).mean(axis=0), rtol=1e-5)
+
+
+def test_what_folds_decided_is_summed_up_place_by_place():
+    chosen = [
+        {"weights": [0.2, 0.8], "members": [{"rounds": 3}, {}]},
+        {"weights": [0.6, 0.4], "members": [{"rounds": 9}, {}]},
+        {"weights": [0.5, 0.5], "members": [{"rounds": 4}, {}]},
+    ]
+    assert typical(chosen) == {"weights": [0.5, 0.5], "members": [{"rounds": 4}, {}]}
+    assert typical([]) == {}
+
+
+def test_validation_clips_are_predicted_by_a_model_that_did_not_learn_from_them(data, params):
+    """The predictions are those of the model that was stopped by them, not of the refit that knows them."""
+    folds = split(data.index, params.train, params.seed)
+    done = training.cross_validate(data, folds, params)
+    held = folds[folds["part"] == "validation"]
+    assert sorted(zip(done.validation["fold"], done.validation["clip_id"], strict=True)) == sorted(
+        zip(held["fold"], held["clip_id"], strict=True)
+    )
+    fold = next(training.parts_of(data, folds))
+    material = training.Material.of(data, params)
+    fitted = training.fit_training_part(fold, material, params, 0)
+    expected = fitted.predict_proba(material.speech.of(fold.validation), material.groups.of(fold.validation))
+    found = done.validation[done.validation["fold"] == 1].set_index("clip_id")
+    np.testing.assert_allclose(
+        found.loc[data.index["clip_id"].iloc[fold.validation], list(data.classes)], expected, atol=1e-6
+    )
+
+
+def test_without_a_refit_the_tested_model_is_the_one_that_was_stopped(data, params):
+    params = params.model_copy(update={"train": params.train.model_copy(update={"refit": False})})
+    fold = next(training.parts_of(data, split(data.index, params.train, params.seed)))
+    material = training.Material.of(data, params)
+    outcome = training.fit_fold(training.Attempt(0, fold), material, params)
+    fitted = training.fit_training_part(fold, material, params, 0)
+    expected = fitted.predict_proba(material.speech.of(fold.test), material.groups.of(fold.test))
+    np.testing.assert_array_equal(outcome.test, expected)
+
+
+def test_the_temperature_of_a_fold_is_fitted_to_its_validation_clips(data, params):
+    done = training.cross_validate(data, split(data.index, params.train, params.seed), params)
+    for fold in (1, 2, 3):
+        held = done.validation[done.validation["fold"] == fold]
+        labels = held["emotion"].map({emotion: n for n, emotion in enumerate(data.classes)}).to_numpy()
+        expected = fit_temperature(held[list(data.classes)].to_numpy(), labels)
+        tested = done.predictions[done.predictions["fold"] == fold]
+        np.testing.assert_allclose(tested["temperature"], expected, rtol=1e-3)
+    assert min(held["temperature"].min(), 20) <= done.temperature <= done.validation["temperature"].max()
+
+
+def test_the_shipped_model_answers_the_share_of_validation_clips_that_is_asked(data, params):
+    done = training.cross_validate(data, split(data.index, params.train, params.seed), params)
+    for coverage in (0.5, 0.9):
+        least = done.confidence_for(coverage, data.classes)
+        probabilities = tempered(done.validation[list(data.classes)].to_numpy(), done.validation["temperature"])
+        assert np.mean(probabilities.max(axis=1) >= least) == pytest.approx(coverage, abs=0.03)
+
+
+def test_seeds_repeat_the_training_on_the_same_folds(data, params):
+    folds = split(data.index, params.train, params.seed)
+    once = training.cross_validate(data, folds, params)
+    params = params.model_copy(update={"train": params.train.model_copy(update={"seeds": 2})})
+    twice = training.cross_validate(data, folds, params)
+    check_leakage(folds, twice.predictions, data.index, "speaker_kfold")
+    by_seed = {seed: rows.reset_index(drop=True) for seed, rows in twice.predictions.groupby("seed")}
+    assert sorted(by_seed) == [0, 1]
+    pd.testing.assert_frame_equal(by_seed[0], once.predictions)
+    assert by_seed[1]["fold"].equals(by_seed[0]["fold"])
+    emotions = list(data.classes)
+    assert not np.allclose(by_seed[1][emotions], by_seed[0][emotions])
+    assert [bool(outcome.onnx) for outcome in twice.outcomes.values()] == [True] * 3 + [False] * 3
+
+
+def test_curves_hold_every_epoch_of_every_fold(data, params):
+    done = training.cross_validate(data, split(data.index, params.train, params.seed), params)
+    assert set(done.curves["measure"]) == {"loss", "validation_loss"}
+    last = done.curves.groupby("fold")["epoch"].max()
+    for (_, fold), outcome in done.outcomes.items():
+        assert last[fold] == len(outcome.history) >= outcome.chosen["rounds"]
+
+
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+def test_a_killed_training_goes_on_at_the_last_finished_fold(data, params, tmp_path, monkeypatch):
+    folds = split(data.index, params.train, params.seed)
+    whole = training.cross_validate(data, folds, params)
+    fitted, real = [], training.fit_training_part
+
+    def fit_two(fold, *arguments):
+        if len(fitted) == 2:
+            raise Killed
+        fitted.append(fold.number)
+        return real(fold, *arguments)
+
+    monkeypatch.setattr(training, "fit_training_part", fit_two)
+    with pytest.raises(Killed):
+        training.cross_validate(data, folds, params, tmp_path)
+    assert fitted == [1, 2]
+    fitted[:] = [0]
+    resumed = training.cross_validate(data, folds, params, tmp_path)
+    assert fitted == [0, 3]
+    pd.testing.assert_frame_equal(resumed.predictions, whole.predictions, check_exact=True)
+    pd.testing.assert_frame_equal(resumed.validation, whole.validation, check_exact=True)
+    pd.testing.assert_frame_equal(resumed.curves, whole.curves, check_exact=True)
+    for key, outcome in whole.outcomes.items():
+        assert resumed.outcomes[key]._replace(test=0, validation=0) == outcome._replace(test=0, validation=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("changed", ["seed", "model", "features", "folds"])
+def test_folds_of_another_training_are_not_taken_over(data, params, tmp_path, changed):
+    folds = split(data.index, params.train, params.seed)
+
+    def checkpoints(data, folds, params):
+        return Checkpoints.open(tmp_path, training.Material.of(data, params), folds, params)
+
+    first = checkpoints(data, folds, params)
+    assert checkpoints(data, folds, params) == first
+    if changed == "seed":
+        params = params.model_copy(update={"seed": 3})
+    elif changed == "model":
+        params = params.model_copy(update={"model": "xgboost"})
+    elif changed == "features":
+        data = refeatured(data, data.speech.features + np.float32(1e-3))
+    else:
+        folds = split(data.index, params.train, 3)
+    assert checkpoints(data, folds, params) != first

@@ -6,8 +6,7 @@ Loading and predicting need onnxruntime only, not the library that trained the m
 from __future__ import annotations
 
 import hashlib
-import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,25 +14,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from emodag.adaptation import Groups, Normaliser, each_alone
+from emodag import models
+from emodag.adaptation import Adapter, Groups, each_alone
 from emodag.datasets import Dataset
 from emodag.errors import DataError
 from emodag.features.encoders.base import PREFIX, without_places
 from emodag.files import read_json, write_json
-from emodag.models.base import INPUT, OUTPUT
+from emodag.models.base import EMBEDDING_FRAMES, FEATURES, FRAMES, OUTPUT
 from emodag.params import Params
+from emodag.speech import Needs, Sequences, Speech
 from emodag.splits import is_leaky
 
 if TYPE_CHECKING:
-    from emodag.training import Fitted
+    from emodag.training import CrossValidation, Fitted
 
-FORMAT = 2
+FORMAT = 3
 MODEL, DESCRIPTION = "model.onnx", "bundle.json"
 
 #: How far the exported model's probabilities may lie from those of the one it was made from.
 TOLERANCE = 1e-4
 
-_BATCH = 4096
+#: Clips that are predicted at once: of features, and of frames.
+_BATCH, _BATCH_OF_FRAMES = 4096, 32
 
 
 @dataclass(frozen=True)
@@ -42,28 +44,35 @@ class Bundle:
 
     model: str  #: the family's name
     classes: tuple[str, ...]  #: in the order of the probabilities
-    inputs: str  #: which of the stored features the model sees
-    names: tuple[str, ...]  #: of these features, in their order
+    inputs: str  #: which of the stored features of clips the model sees
+    names: tuple[str, ...]  #: of these features, in their order; empty if it sees none
+    groups: tuple[str, ...]  #: of frame features that it sees
+    columns: tuple[str, ...]  #: of these frames, in their order
+    embedding_columns: tuple[str, ...]  #: of the encoder's frames, if it sees them
     settings: dict[str, Any]  #: of the features
-    adaptation: dict[str, Any]  #: by whose clips features are normalised, and the training statistics
+    diarize: dict[str, Any]  #: how speech was found in recordings
+    adaptation: dict[str, Any]  #: by whose clips speech is normalised, and the training statistics
     calm: str  #: what became of 'calm'
     corpora: tuple[str, ...]  #: trained on
-    protocol: str  #: of the cross-validation that gave ``rounds`` and ``scores``
+    protocol: str  #: of the cross-validation that gave ``chosen`` and ``scores``
     clips: int  #: trained on, augmented copies included
-    rounds: int  #: epochs or boosting rounds
+    chosen: dict[str, Any]  #: what validation clips decided: epochs or boosting rounds, weights of an ensemble
     seed: int
+    temperature: float  #: by which calibrated probabilities are made of the model's own
+    unknown: float  #: a calibrated probability; where no class reaches it, the emotion is unknown
     fingerprint: str  #: of the training data
     scores: dict[str, dict[str, Any]]  #: corpus -> out-of-fold ``uar`` and whether it is ``leaky``
     onnx: bytes
 
     def save(self, folder: Path) -> None:
-        """Write ``model.onnx`` and ``bundle.json`` into a folder that exists."""
+        """Write ``model.onnx`` and ``bundle.json`` into a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
         description = {"format": FORMAT} | {key: value for key, value in asdict(self).items() if key != "onnx"}
         (folder / MODEL).write_bytes(self.onnx)
         write_json(folder / DESCRIPTION, description)
 
-    def check_features(self, names: list[str], settings: dict[str, Any], source: str | Path) -> None:
-        """Make sure that features are those that the model was trained on.
+    def check_features(self, speech: Speech, settings: dict[str, Any], source: str | Path) -> None:
+        """Make sure that features and frames are those that the model was trained on.
 
         Raises:
             DataError: the names or the settings differ; the message says where.
@@ -79,36 +88,74 @@ class Bundle:
             raise DataError(
                 f"{source}: other feature settings than the model's ({told}); run featurize and train again"
             )
-        if tuple(names) != self.names:
-            only_here, only_there = sorted(set(names) - set(self.names)), sorted(set(self.names) - set(names))
-            raise DataError(
-                f"{source}: other features than the model's: {len(names)} instead of {len(self.names)}, "
-                f"unknown {only_here[:5]}, missing {only_there[:5]}; run featurize and train again"
-            )
+        for found_names, own in ((speech.names, self.names), (_columns(speech.frames), self.columns)):
+            if found_names != own:
+                only_here, only_there = sorted(set(found_names) - set(own)), sorted(set(own) - set(found_names))
+                raise DataError(
+                    f"{source}: other features than the model's: {len(found_names)} instead of {len(own)}, "
+                    f"unknown {only_here[:5]}, missing {only_there[:5]}; run featurize and train again"
+                )
 
-    def predict_proba(self, features: np.ndarray, groups: Groups | None = None) -> np.ndarray:
-        """Probabilities, float32 [clips, classes], of ``features`` [clips, features].
+    @property
+    def needs(self) -> Needs:
+        """Which parts of speech the model sees."""
+        return Needs(bool(self.names), self.groups, bool(self.embedding_columns))
+
+    def predict_proba(self, speech: Speech, groups: Groups | None = None) -> np.ndarray:
+        """The model's own probabilities, float32 [clips, classes]; :func:`emodag.evaluation.tempered` calibrates them.
 
         Args:
-            features: of all clips that are known of their groups, as the bundle's adaptation uses them.
+            speech: all clips that are known of their groups, as the bundle's adaptation uses them.
             groups: of the clips, by :func:`emodag.adaptation.groups_of`; without them each clip is alone.
 
         Raises:
-            DataError: the shape does not fit the model, or a value is not finite.
+            DataError: the shapes do not fit the model, or a value is not finite.
         """
-        features = np.asarray(features)
-        if features.ndim != 2 or features.shape[1] != len(self.names):
-            raise DataError(f"the model takes [clips, {len(self.names)}], found {list(features.shape)}")
-        features = np.ascontiguousarray(features, dtype=np.float32)
-        if not np.isfinite(features).all():
-            row, column = np.argwhere(~np.isfinite(features))[0]
-            raise DataError(f"feature {self.names[column]} of clip number {row} is {features[row, column]}")
-        features = self.normaliser(features, each_alone(len(features)) if groups is None else groups)
-        batches = [
-            self._session.run([OUTPUT], {INPUT: features[start : start + _BATCH]})[0]
-            for start in range(0, len(features), _BATCH)
+        self._check(speech)
+        return self.run(self.adapter(speech, each_alone(len(speech)) if groups is None else groups))
+
+    def run(self, speech: Speech) -> np.ndarray:
+        """Probabilities, float32 [clips, classes], of speech that has passed through the ``adapter``."""
+        probabilities = np.empty((len(speech), len(self.classes)), np.float32)
+        for rows in self._batches(speech):
+            feeds = {FEATURES: np.ascontiguousarray(speech.features[rows], np.float32)} if self.names else {}
+            for name, sequences in ((FRAMES, speech.frames), (EMBEDDING_FRAMES, speech.embedding_frames)):
+                if sequences is not None:
+                    feeds[name] = np.stack([sequences[row] for row in rows])
+            probabilities[rows] = self._session.run([OUTPUT], feeds)[0]
+        return probabilities
+
+    def _batches(self, speech: Speech) -> list[np.ndarray]:
+        """Clips of equal length together, as positions: the graph knows no padding."""
+        lengths = [part.counts for part in (speech.frames, speech.embedding_frames) if part is not None]
+        if not lengths:
+            return np.array_split(np.arange(len(speech)), range(_BATCH, len(speech), _BATCH))
+        order = np.lexsort(lengths)
+        stacked = np.stack(lengths)[:, order]
+        starts = np.flatnonzero(np.any(np.diff(stacked, axis=1), axis=0)) + 1
+        return [
+            rows[first : first + _BATCH_OF_FRAMES]
+            for rows in np.split(order, starts)
+            for first in range(0, len(rows), _BATCH_OF_FRAMES)
         ]
-        return np.concatenate(batches) if batches else np.empty((0, len(self.classes)), np.float32)
+
+    def _check(self, speech: Speech) -> None:
+        """Raise :class:`DataError` unless the speech has the shapes that the model takes and is finite."""
+        parts = {
+            "features": (speech.features, len(self.names)),
+            "frames": (speech.frames, len(self.columns)),
+            "embedding_frames": (speech.embedding_frames, len(self.embedding_columns)),
+        }
+        for part, (given, columns) in parts.items():
+            if columns == 0:
+                continue
+            values = given.values if isinstance(given, Sequences) else np.asarray(given if given is not None else 0.0)
+            if values.ndim != 2 or values.shape[1] != columns:
+                raise DataError(f"the model takes {part} [clips, {columns}], found {list(values.shape)}")
+            if not np.isfinite(values).all():
+                row, column = np.argwhere(~np.isfinite(values))[0]
+                name = self.names[column] if part == "features" else f"{part} column {column}"
+                raise DataError(f"{name} of row {row} is {values[row, column]}")
 
     @property
     def encoder(self) -> str:
@@ -116,17 +163,20 @@ class Bundle:
         return Path(self.settings["encoder"]["model"]).name if self._sees_embeddings else "none"
 
     @cached_property
-    def normaliser(self) -> Normaliser:
-        """What features pass through before the model: the very one that was used in training.
+    def adapter(self) -> Adapter:
+        """What speech passes through before the model: the very one that was used in training.
 
         Raises:
             DataError: its description is broken.
         """
-        return Normaliser.from_description(self.adaptation, self.names)
+        sizes = {"frames": len(self.columns), "embedding_frames": len(self.embedding_columns)}
+        return Adapter.from_description(
+            self.adaptation, self.names, {part: size for part, size in sizes.items() if size}
+        )
 
     @property
     def _sees_embeddings(self) -> bool:
-        return any(name.startswith(PREFIX) for name in self.names)
+        return bool(self.embedding_columns) or any(name.startswith(PREFIX) for name in self.names)
 
     def _that_matter(self, settings: dict[str, Any]) -> dict[str, Any]:
         """The settings that change what the model sees; where an encoder lies is none of them."""
@@ -167,50 +217,57 @@ def load(folder: str | Path) -> Bundle:
     found = description.pop("format", None) if isinstance(description, dict) else None
     if found != FORMAT:
         raise DataError(f"{folder / DESCRIPTION}: format {found!r}, this version reads {FORMAT}; run train again")
-    for key in ("classes", "names", "corpora"):
+    for key in (field.name for field in fields(Bundle) if str(field.type).startswith("tuple")):
         description[key] = tuple(description.get(key, ()))
     try:
         bundle = Bundle(**description, onnx=onnx)
     except TypeError as error:
         raise DataError(f"{folder / DESCRIPTION}: not the fields of format {FORMAT}: {error}") from None
     try:
-        _ = bundle.normaliser  # kept, so that it is made and checked once
+        _ = bundle.adapter  # kept, so that it is made and checked once
     except DataError as error:
         raise DataError(f"{folder / DESCRIPTION}: {error}; run train again") from None
     return bundle
 
 
-def make(fitted: Fitted, data: Dataset, params: Params, uar: dict[str, float]) -> Bundle:
-    """Bundle a model that was trained on all of a data set.
+def make(fitted: Fitted, data: Dataset, params: Params, done: CrossValidation, uar: dict[str, float]) -> Bundle:
+    """The bundle of a fitted model.
 
     Args:
-        fitted: the model and its normalisation.
-        data: after the policy for ``calm``.
-        params: that it was trained under.
-        uar: of each corpus, out of fold.
+        fitted: the model that ships.
+        data: what it was trained on.
+        params: of the run.
+        done: the cross-validation that decided how it was trained.
+        uar: corpus -> out-of-fold UAR.
     """
-    model = fitted.model
-    with tempfile.TemporaryDirectory() as folder:
-        model.export_onnx(Path(folder) / MODEL)
-        onnx = (Path(folder) / MODEL).read_bytes()
     protocol = params.train.protocol
     return Bundle(
         model=params.model,
         classes=data.classes,
         inputs=params.train.inputs,
-        names=tuple(data.names),
+        names=data.speech.names,
+        groups=models.needs(params).groups,
+        columns=_columns(data.speech.frames),
+        embedding_columns=_columns(data.speech.embedding_frames),
         settings=without_places(data.settings),
-        adaptation=fitted.normaliser.describe(),
+        diarize=params.diarize.model_dump(),
+        adaptation=fitted.adapter.describe(),
         calm=params.train.calm,
         corpora=tuple(uar),
         protocol=protocol,
         clips=len(data.index),
-        rounds=model.rounds,
+        chosen=fitted.model.chosen,
         seed=params.seed,
+        temperature=done.temperature,
+        unknown=done.confidence_for(params.train.coverage, data.classes),
         fingerprint=fingerprint(data.index),
         scores={corpus: {"uar": value, "leaky": is_leaky(corpus, protocol)} for corpus, value in uar.items()},
-        onnx=onnx,
+        onnx=fitted.onnx(),
     )
+
+
+def _columns(sequences: Sequences | None) -> tuple[str, ...]:
+    return () if sequences is None else sequences.columns
 
 
 def check_data(bundle: Bundle, data: Dataset) -> None:
@@ -219,7 +276,7 @@ def check_data(bundle: Bundle, data: Dataset) -> None:
     Raises:
         DataError: clips came, went or changed since.
     """
-    bundle.check_features(data.names, data.settings, data.source)
+    bundle.check_features(data.speech, data.settings, data.source)
     if fingerprint(data.index) != bundle.fingerprint:
         raise DataError(
             f"{data.source}: the clips are not those that the model was trained on ({bundle.clips} then, "
@@ -235,16 +292,21 @@ def fingerprint(index: pd.DataFrame) -> str:
     return digest.hexdigest()
 
 
-def check_export(bundle: Bundle, features: np.ndarray, groups: Groups, expected: np.ndarray) -> float:
-    """The largest difference between the bundle's probabilities and the trained model's, [clips, classes].
+def check_export(bundle: Bundle, speech: Speech, expected: np.ndarray) -> float:
+    """The largest difference between the bundle's probabilities and the trained model's.
+
+    Args:
+        bundle: with the export.
+        speech: that has passed through the ``adapter``.
+        expected: of the trained model, [clips, classes].
 
     Raises:
         DataError: it exceeds ``TOLERANCE``.
     """
-    difference = float(np.max(np.abs(bundle.predict_proba(features, groups) - expected), initial=0.0))
+    difference = float(np.max(np.abs(bundle.run(speech) - expected), initial=0.0))
     if not difference <= TOLERANCE:
         raise DataError(
             f"the ONNX export of {bundle.model} differs from the trained model by {difference:.2g} in probability on "
-            f"{len(features)} clips; at most {TOLERANCE:g} is accepted"
+            f"{len(speech)} clips; at most {TOLERANCE:g} is accepted"
         )
     return difference

@@ -1,8 +1,9 @@
-"""The features of all corpora of a role, as one labelled data set."""
+"""What models see of all corpora of a role, as one labelled data set."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,9 +14,10 @@ import pandas as pd
 
 from emodag import layout, schema
 from emodag.errors import CorpusError, DataError
-from emodag.features.store import open_features
+from emodag.features.store import StoredFeatures, open_features
 from emodag.labels import CalmPolicy, apply_calm, in_order
 from emodag.params import Inputs, Params, Role
+from emodag.speech import Needs, Sequences, Speech, joined, names_of
 
 
 @dataclass(frozen=True)
@@ -23,9 +25,8 @@ class Dataset:
     """Clips with their features and emotions; augmented copies are clips with a ``parent_id``."""
 
     index: pd.DataFrame  #: by :data:`emodag.schema.INDEX`, a row per clip
-    features: np.ndarray  #: float32 [clips, features]: functionals, embeddings or both
-    names: list[str]  #: of the features
-    settings: dict[str, Any]  #: of the features
+    speech: Speech  #: those parts of it that were asked for
+    settings: dict[str, Any]  #: under which features were computed
     source: str  #: the folder or folders it was read from, for messages
 
     @cached_property
@@ -43,7 +44,7 @@ class Dataset:
         mask = np.asarray(mask, dtype=bool)
         if mask.all():
             return self
-        return replace(self, index=self.index[mask].reset_index(drop=True), features=self.features[mask])
+        return replace(self, index=self.index[mask].reset_index(drop=True), speech=self.speech.of(np.flatnonzero(mask)))
 
     def originals(self) -> Dataset:
         """The clips that are no augmented copies."""
@@ -77,25 +78,26 @@ def corpora_with(params: Params, role: Role, root: Path = layout.FEATURES) -> li
     return listed
 
 
-def load(corpora: list[str], role: Role, root: Path = layout.FEATURES, inputs: Inputs = "all") -> Dataset:
-    """Read the features of corpora as one data set, checked to be alike and finite; the order of names is no matter.
+def load(corpora: list[str], role: Role, needs: Needs, root: Path = layout.FEATURES, inputs: Inputs = "all") -> Dataset:
+    """Read what a model needs of corpora as one data set, checked to be alike and finite.
 
     Args:
-        corpora: their names.
+        corpora: their names; their order is no matter.
         role: under which their features lie.
+        needs: which parts of speech are read.
         root: the folder of all features.
-        inputs: ``functionals``, the encoder's ``embedding``, or ``all`` that is stored.
+        inputs: which features of clips: ``functionals``, the encoder's ``embedding``, or ``all`` that is stored.
 
     Raises:
         DataError: a table or array breaks its contract, corpora have different features, a value is not finite, or
-            embeddings are asked for and none are stored.
+            something is needed that is not stored.
     """
-    parts = [_read(root / role / corpus, inputs) for corpus in sorted(corpora)]
+    parts = [_read(root / role / corpus, needs, inputs) for corpus in sorted(corpora)]
     if not parts:
         raise DataError(f"{root / role}: no corpus to read")
     first = parts[0]
     for part in parts[1:]:
-        if part.names != first.names or part.settings != first.settings:
+        if names_of(part.speech) != names_of(first.speech) or part.settings != first.settings:
             raise DataError(f"{part.source} and {first.source} have different features; run featurize for both again")
     if len(parts) == 1:
         return first
@@ -103,8 +105,7 @@ def load(corpora: list[str], role: Role, root: Path = layout.FEATURES, inputs: I
     source = ", ".join(part.source for part in parts)
     return Dataset(
         index=schema.validate(index, schema.INDEX, source),
-        features=np.concatenate([part.features for part in parts]),
-        names=first.names,
+        speech=joined([part.speech for part in parts]),
         settings=first.settings,
         source=source,
     )
@@ -121,26 +122,65 @@ def describe(data: Dataset) -> str:
     )
 
 
-def _read(folder: Path, inputs: Inputs) -> Dataset:
+def _read(folder: Path, needs: Needs, inputs: Inputs) -> Dataset:
     stored = open_features(folder)
+    speech = Speech(
+        **(_features(folder, stored, inputs) if needs.features else {}),
+        frames=_frames(folder, stored, needs.groups) if needs.groups else None,
+        embedding_frames=_embedding_frames(folder, stored) if needs.embedding_frames else None,
+    )
+    return Dataset(stored.index, speech, stored.settings, str(folder))
+
+
+def _features(folder: Path, stored: StoredFeatures, inputs: Inputs) -> dict[str, Any]:
     chosen = []
     if inputs != "embedding":
         chosen.append((stored.functionals, stored.names.functionals))
     if inputs != "functionals" and stored.embeddings is not None:
         chosen.append((stored.embeddings, stored.embedding_names))
     if not chosen:
-        raise DataError(
-            f"{folder}: train.inputs is `embedding`, and no encoder's embeddings are stored; set "
-            "featurize.encoder.kind to onnx or transformers, or train.inputs to functionals"
-        )
+        raise _without_encoder(folder, "train.inputs is `embedding`")
     features = chosen[0][0] if len(chosen) == 1 else np.concatenate([array for array, _ in chosen], axis=1)
-    names = [name for _, names in chosen for name in names]
-    data = Dataset(stored.index, features, names, stored.settings, str(folder))
-    finite = np.isfinite(data.features)
+    names = tuple(name for _, names in chosen for name in names)
+    finite = np.isfinite(features)
     if not finite.all():
         row, column = np.argwhere(~finite)[0]
         raise DataError(
-            f"{folder}: {data.names[column]} of {data.index['clip_id'][row]} is {data.features[row, column]}, and "
+            f"{folder}: {names[column]} of {stored.index['clip_id'][row]} is {features[row, column]}, and "
             f"{np.count_nonzero(~finite)} values in all are not finite; run featurize again"
         )
-    return data
+    return {"features": features, "names": names}
+
+
+def _frames(folder: Path, stored: StoredFeatures, groups: Sequence[str]) -> Sequences:
+    if missing := [group for group in groups if group not in stored.names.frames]:
+        raise DataError(
+            f"{folder}: no frames of {', '.join(missing)} are stored, but of {', '.join(stored.names.frames)}; set "
+            f"featurize.frames.{missing[0]} to true"
+        )
+    wanted = {name for group in groups for name in stored.names.frames[group]}
+    columns = [number for number, name in enumerate(stored.names.columns) if name in wanted]
+    values = stored.frames if len(columns) == stored.frames.shape[1] else stored.frames[:, columns]
+    names = tuple(stored.names.columns[number] for number in columns)
+    return _sequences(folder, values, stored.index[["first_row", "frames"]], names)
+
+
+def _embedding_frames(folder: Path, stored: StoredFeatures) -> Sequences:
+    if stored.embedding_frames is None:
+        raise _without_encoder(folder, "the model sees the encoder's frames")
+    counts = stored.index[["first_embedding", "embeddings"]]
+    return _sequences(folder, stored.embedding_frames, counts, stored.embedding_names)
+
+
+def _sequences(folder: Path, values: np.ndarray, places: pd.DataFrame, columns: tuple[str, ...]) -> Sequences:
+    if not np.isfinite(values).all():
+        raise DataError(f"{folder}: frames hold values that are not finite; run featurize again")
+    starts, counts = places.to_numpy(np.int64).T
+    return Sequences(values, starts, counts, columns)
+
+
+def _without_encoder(folder: Path, why: str) -> DataError:
+    return DataError(
+        f"{folder}: {why}, and no encoder's embeddings are stored; set featurize.encoder.kind to onnx or transformers, "
+        "or choose other inputs"
+    )

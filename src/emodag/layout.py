@@ -13,6 +13,10 @@ MODELS = Path("models")
 PREDICTIONS = Path("predictions")
 METRICS = Path("metrics")
 PLOTS = Path("plots")
+REPORT = Path("report")
+
+#: What a training keeps of finished folds until it is complete; neither git nor DVC sees it.
+TRAINING = Path(".emodag/training")
 
 
 def raw(corpus: str) -> Path:

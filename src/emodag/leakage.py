@@ -102,6 +102,13 @@ def _audio_apart(rows: pd.DataFrame, index: pd.DataFrame) -> None:
 
 
 def _predicted_where_tested(folds: pd.DataFrame, predictions: pd.DataFrame) -> None:
+    if predictions.empty:
+        _predicted_once(folds, predictions)
+    for _, of_seed in predictions.groupby("seed", sort=True):
+        _predicted_once(folds, of_seed)
+
+
+def _predicted_once(folds: pd.DataFrame, predictions: pd.DataFrame) -> None:
     _refuse(
         predictions.loc[predictions["clip_id"].duplicated(), "clip_id"],
         "clips were predicted more than once",

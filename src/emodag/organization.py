@@ -99,6 +99,7 @@ def organize_corpus(corpus: Corpus, raw: Path, out: Path, settings: Organize, *,
         raise CorpusError(f"{raw}: no recording in this folder; expected the files of {corpus.title}")
     tables = _Tables()
     tables.rejected += corpus.missing(raw)
+    tables.notes += corpus.notes(raw)
     clips = list(_parsed(corpus, raw, files, tables))
     incoming = out / "incoming"
     incoming.mkdir(parents=True)
@@ -191,8 +192,10 @@ def _file(
         "path": str(place),
         "speaker": f"{corpus.name}/{clip.speaker}",
         "sex": clip.sex,
+        "age": clip.age,
         "language": clip.language,
         "emotion": clip.emotion,
+        "perceived": clip.perceived,
         "native_label": clip.native_label,
         "intensity": clip.intensity,
         "text_id": clip.text_id,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from emodag import layout
 from emodag.errors import ParamsError, did_you_mean
@@ -19,9 +19,16 @@ from emodag.labels import CalmPolicy
 
 Role = Literal["train", "test"]
 Inputs = Literal["all", "functionals", "embedding"]
+
+#: What a model of frames names to see the frames of the pretrained encoder.
+EMBEDDING = "embedding"
+
 CorpusName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Protocol = Literal["speaker_kfold", "emobox", "loso", "holdout", "random"]
+ClassWeights = Literal["balanced", "none"]
 
 
 class Section(BaseModel):
@@ -253,6 +260,18 @@ class FrameGroups(Section):
         return self
 
 
+def _known_groups(groups: list[str]) -> list[str]:
+    accepted = [*FrameGroups.model_fields, EMBEDDING]
+    for group in groups:
+        if group not in accepted:
+            raise ValueError(
+                f"{group!r} is no group of frames; accepted: {', '.join(accepted)}{did_you_mean(group, accepted)}"
+            )
+    if EMBEDDING in groups and len(groups) > 1:
+        raise ValueError("embedding has frames of its own rate, so it stands alone; an ensemble joins it with others")
+    return groups
+
+
 class Statistics(Section):
     """Which functionals are computed over the frames of a clip."""
 
@@ -385,24 +404,183 @@ class Xgboost(Section):
     reg_lambda: float = Field(ge=0)
 
 
+class MlpDeep(Section):
+    """Multilayer perceptron with several hidden layers on standardised features (Keras)."""
+
+    hidden: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, description="units of each hidden layer")
+    dropout: Share
+
+
+class Svm(Section):
+    """Support vector machine on standardised features, with probabilities (scikit-learn)."""
+
+    kernel: Literal["linear", "rbf"]
+    C: float = Field(gt=0, description="the larger, the less a clip may lie on the wrong side")
+    gamma: float | Literal["scale"] = Field(description="width of rbf; scale: 1 / (features * their variance)")
+
+
+class Logistic(Section):
+    """Multinomial logistic regression on standardised features (scikit-learn)."""
+
+    C: float = Field(gt=0, description="the smaller, the stronger the L2 penalty")
+
+
+FrameInputs = Annotated[
+    list[str],
+    Field(min_length=1, description="groups of featurize.frames; or `embedding` alone, the encoder's frames"),
+    AfterValidator(_known_groups),
+]
+
+
+class Cnn(Section):
+    """Temporal convolutions over frames (Keras)."""
+
+    groups: FrameInputs
+    filters: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, description="of each block, which halves time")
+    kernel: int = Field(ge=1, description="frames")
+    dropout: Share
+
+
+class Cnn2d(Section):
+    """Convolutions over time and frequency of two channels, MFCC and log-mel (Keras)."""
+
+    filters: list[Annotated[int, Field(ge=1)]] = Field(
+        min_length=1, description="of each block, which halves both axes"
+    )
+    kernel: int = Field(ge=1, description="of both axes")
+    dropout: Share
+
+
+class Recurrent(Section):
+    """A recurrent layer or several over frames (Keras)."""
+
+    groups: FrameInputs
+    stride: int = Field(ge=1, description="frames that are averaged before the first layer")
+    units: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, description="of each layer and direction")
+    dropout: Share
+
+
+class CnnRecurrent(Section):
+    """Temporal convolutions, then bidirectional recurrent layers (Keras)."""
+
+    groups: FrameInputs
+    filters: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, description="of each block, which halves time")
+    kernel: int = Field(ge=1, description="frames")
+    units: int = Field(ge=1, description="of each recurrent layer and direction")
+    dropout: Share
+
+
+class Multihead(CnnRecurrent):
+    """Temporal convolutions, multi-head attention, then bidirectional recurrent layers (Keras)."""
+
+    heads: int = Field(ge=1)
+
+
+class Member(Section):
+    """One model of an ensemble."""
+
+    model: str
+    inputs: Inputs = Field(description="what it sees, if it is a model of clips")
+
+
+class Ensemble(Section):
+    """The weighted mean of the probabilities of several models, each with its own section."""
+
+    members: list[Member] = Field(min_length=2)
+    weights: Literal["validation", "equal"] = Field(description="fitted to the validation clips, or all the same")
+
+
 class Models(Section):
     """The settings of every model; ``model`` chooses one."""
 
     mlp: Mlp
+    mlp_deep: MlpDeep
+    svm: Svm
+    logistic: Logistic
     xgboost: Xgboost
+    cnn: Cnn
+    cnn2d: Cnn2d
+    lstm: Recurrent
+    gru: Recurrent
+    cnn_lstm: CnnRecurrent
+    cnn_gru: CnnRecurrent
+    attention: CnnRecurrent
+    multihead: Multihead
+    ensemble: Ensemble
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Models:
+        single = [name for name in type(self).model_fields if name != "ensemble"]
+        for member in self.ensemble.members:
+            if member.model not in single:
+                raise ValueError(
+                    f"ensemble.members: {member.model!r} is no model; accepted: {', '.join(single)}"
+                    f"{did_you_mean(member.model, single)}"
+                )
+        return self
+
+
+class SpecAugment(Section):
+    """Masks over the frames of a clip while it trains (Park et al. 2019, arXiv 1904.08779)."""
+
+    time_masks: int = Field(ge=0)
+    time_share: Share = Field(description="the longest mask, as a share of the clip's frames")
+    column_masks: int = Field(ge=0)
+    column_share: Share = Field(description="the widest mask, as a share of a group's columns")
+
+
+class Neural(Section):
+    """How the Keras models are trained."""
+
+    max_epochs: int = Field(ge=1)
+    patience: int = Field(ge=1, description="epochs without a better validation loss before training stops")
+    batch_size: int = Field(ge=1, description="clips of like length")
+    learning_rate: float = Field(gt=0, description="the highest, of Adam")
+    schedule: Literal["constant", "cosine"] = Field(description="of the learning rate, after the warm-up")
+    warmup: int = Field(ge=0, description="epochs over which the learning rate rises")
+    weight_decay: float = Field(ge=0, description="decoupled from the learning rate's gradient (AdamW)")
+    clip_norm: float = Field(gt=0, description="gradients are scaled down to this norm")
+    label_smoothing: Share
+    mixup: float = Field(ge=0, description="alpha of the Beta distribution of weights; 0 for none")
+    spec_augment: SpecAugment
 
 
 class Train(Section):
     """Cross-validation."""
 
-    protocol: Literal["speaker_kfold", "emobox", "loso", "random"]
-    folds: int = Field(ge=2, le=100, description="of speaker_kfold and random; emobox and loso have their own")
+    protocol: Protocol
+    folds: int = Field(ge=2, le=100, description="of speaker_kfold and random; the others have their own")
+    holdout: list[str] = Field(description="speakers `<corpus>/<id>` whom holdout tests")
     validation: Fraction = Field(description="share of a training part's speakers held out for early stopping")
+    refit: bool = Field(
+        description="test and ship models trained again, with the validation speakers, as long as these found good"
+    )
+    seeds: int = Field(ge=1, le=100, description="how often models are trained, under seeds that follow each other")
+    class_weights: ClassWeights = Field(description="balanced: every class weighs the same, however many clips it has")
+    coverage: Fraction = Field(description="share of clips that the shipped model answers; the others are `unknown`")
+    keep_folds: bool = Field(description="keep the model of each fold, which robustness and explanations ask")
     calm: CalmPolicy = Field(description="what becomes of 'calm', which only RAVDESS has")
     inputs: Inputs = Field(
         description="what models of clips see: functionals, the encoder's embedding, or all that is stored"
     )
     emobox_folds: str = Field(description="EmoBox's folds that list clips: a JSON file, or the folder that holds it")
+    neural: Neural
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Train:
+        if self.protocol == "holdout" and not self.holdout:
+            raise ValueError("holdout: names no speaker; protocol holdout tests those named there, as [ravdess/01]")
+        return self
+
+
+class Robustness(Section):
+    """What happens to the sound of tested clips before they are predicted once more."""
+
+    clips: int = Field(ge=0, description="of each corpus, drawn evenly over emotions and speakers; 0 leaves it all out")
+    noise: list[float] = Field(description="signal-to-noise ratios of white noise; dB")
+    reverb: list[Annotated[float, Field(gt=0, le=3)]] = Field(description="reverberation times (RT60) of rooms; s")
+    telephone: bool = Field(description="300 to 3400 Hz and mu-law at 8 kHz")
+    gain: list[float] = Field(description="dB")
 
 
 class Evaluate(Section):
@@ -410,6 +588,10 @@ class Evaluate(Section):
 
     confidence: Fraction = Field(description="of the intervals")
     resamples: int = Field(ge=100, description="bootstrap resamples over speakers")
+    bins: int = Field(ge=2, le=100, description="of confidence, for the calibration error and its diagram")
+    robustness: Robustness
+    matrix: bool = Field(description="train on each corpus alone too and test on every other")
+    examples: int = Field(ge=0, description="misclassified clips of each corpus that the report plays")
 
 
 class Compute(Section):
@@ -417,6 +599,7 @@ class Compute(Section):
 
     backend: Literal["local", "dask"]
     jobs: int = Field(ge=0, description="processes on this machine; 0 for one per core")
+    device: Literal["auto", "cpu", "gpu"] = Field(description="for Keras models; auto takes a GPU where there is one")
     address: str = Field(description="of a Dask scheduler, as tcp://HOST:8786; empty starts a cluster on this machine")
 
 
@@ -456,7 +639,26 @@ class Params(Section):
                 f"corpora: none has the role 'train' (found: {dict(self.corpora) or 'no corpus'}); "
                 "nothing could be trained"
             )
+        for name in self.members():
+            self._has_what_it_sees(name)
         return self
+
+    def members(self) -> list[str]:
+        """The model, or those that it is an ensemble of."""
+        return [member.model for member in self.models.ensemble.members] if self.model == "ensemble" else [self.model]
+
+    def frame_groups(self, model: str) -> tuple[str, ...]:
+        """The groups of frames that a model sees, or ``embedding`` alone; none if it sees features of whole clips."""
+        if model == "cnn2d":
+            return ("mfcc", "log_mel")
+        return tuple(getattr(getattr(self.models, model), "groups", ()))
+
+    def _has_what_it_sees(self, model: str) -> None:
+        for group in self.frame_groups(model):
+            if group == EMBEDDING and self.featurize.encoder.kind == "none":
+                raise ValueError(f"models.{model}.groups: embedding needs an encoder; featurize.encoder.kind is none")
+            if group != EMBEDDING and not getattr(self.featurize.frames, group):
+                raise ValueError(f"models.{model} sees {group}, and featurize.frames.{group} is false")
 
     def with_role(self, role: Role) -> list[str]:
         """The corpora that have a role, in the order of the file."""

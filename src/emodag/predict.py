@@ -15,20 +15,29 @@ from emodag.evaluation import confusion_matrix, unweighted_average_recall
 
 
 def prediction_table(
-    index: pd.DataFrame, fold: int, probabilities: np.ndarray, classes: tuple[str, ...]
+    index: pd.DataFrame,
+    probabilities: np.ndarray,
+    classes: tuple[str, ...],
+    *,
+    fold: int = 0,
+    seed: int = 0,
+    temperature: float = 1.0,
 ) -> pd.DataFrame:
     """Predictions of the clips of an index, by :func:`emodag.schema.predictions`.
 
     Args:
         index: the clips, in the order of the probabilities.
-        fold: that predicted them; 0 for the shipped model.
-        probabilities: [clips, classes].
+        probabilities: the model's own, [clips, classes].
         classes: in the order of the columns.
+        fold: that predicted them; 0 for the shipped model.
+        seed: of the model.
+        temperature: that calibrates its probabilities.
     """
-    table = pd.DataFrame({"clip_id": index["clip_id"].to_numpy(), "fold": fold, "emotion": index["emotion"].to_numpy()})
+    columns = {column: index[column].to_numpy() for column in ("clip_id", "speaker")}
+    facts = columns | {"fold": fold, "seed": seed, "temperature": temperature, "emotion": index["emotion"].to_numpy()}
     # The last bit of a float32 softmax can exceed 1.
-    columns = np.clip(np.asarray(probabilities, dtype=np.float64), 0, 1)
-    return pd.concat([table, pd.DataFrame(columns, columns=list(classes))], axis=1)
+    values = np.clip(np.asarray(probabilities, dtype=np.float64), 0, 1)
+    return pd.concat([pd.DataFrame(facts), pd.DataFrame(values, columns=list(classes))], axis=1)
 
 
 def predict(bundle: Bundle, data: Dataset) -> pd.DataFrame:
@@ -40,9 +49,11 @@ def predict(bundle: Bundle, data: Dataset) -> pd.DataFrame:
     Raises:
         DataError: the features are not those that the model was trained on.
     """
-    bundle.check_features(data.names, data.settings, data.source)
-    probabilities = bundle.predict_proba(data.features, groups_of(data.index, bundle.normaliser.settings))
-    table = prediction_table(data.index, 0, probabilities, bundle.classes)
+    bundle.check_features(data.speech, data.settings, data.source)
+    probabilities = bundle.predict_proba(data.speech, groups_of(data.index, bundle.adapter.settings))
+    table = prediction_table(
+        data.index, probabilities, bundle.classes, seed=bundle.seed, temperature=bundle.temperature
+    )
     return schema.validate(table, schema.predictions(bundle.classes), "the predictions")
 
 

@@ -19,12 +19,10 @@ from emodag.files import atomic_directory, write_json
 from emodag.labels import in_order, shared_classes
 from emodag.params import Evaluate
 from emodag.predict import decisions, predict, restrict
-from emodag.splits import is_leaky
+from emodag.splits import CROSS_CORPUS, is_leaky
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-CROSS_CORPUS = "cross_corpus"
 
 
 @dataclass(frozen=True)
@@ -130,8 +128,7 @@ def in_corpus(
         DataError: no clip of the corpus was predicted.
     """
     protocol = bundle.protocol
-    rows = predictions.merge(data.index[["clip_id", "corpus", "speaker"]], on="clip_id")
-    rows = rows[rows["corpus"] == corpus]
+    rows = predictions[predictions["clip_id"].str.startswith(f"{corpus}/")]
     if rows.empty:
         raise DataError(f"{corpus}: none of its clips is tested by {protocol}, so there is nothing to score")
     return _report(corpus, protocol, rows, bundle.classes, {}, bundle, settings, seed)
@@ -162,7 +159,7 @@ def cross_corpus(data: Dataset, corpus: str, bundle: Bundle, settings: Evaluate,
     dropped = {emotion: int(counts[emotion]) for emotion in emotions if emotion in counts}
     # All are predicted before clips are left out by their labels: adaptation must not gain from knowing those.
     predictions = predict(bundle, data).drop(columns="emotion")
-    rows = predictions.merge(index.loc[known, ["clip_id", "emotion", "speaker"]], on="clip_id")
+    rows = predictions.merge(index.loc[known, ["clip_id", "emotion"]], on="clip_id")
     rows = restrict(rows, bundle.classes, shared)
     return _report(corpus, CROSS_CORPUS, rows, shared, dropped, bundle, settings, seed)
 

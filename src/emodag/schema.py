@@ -28,9 +28,12 @@ _CLIP = {
     "corpus": _text(),
     "speaker": _text(),  # <corpus>/<id>
     "sex": _one_of("female", "male", nullable=True),
+    "age": pa.Column("Int64", pa.Check.ge(0), nullable=True, coerce=True),  # years, when recorded
     "language": _text(),  # ISO 639-1
     "emotion": _one_of(*EMOTIONS),
+    "perceived": _one_of(*EMOTIONS, nullable=True),  # what most listeners heard in the sound alone, if one emotion led
     "native_label": _text(),
+    "intensity": _text(nullable=True),
     "duration": pa.Column(float, pa.Check.gt(0), coerce=True),  # s
     "md5": _text(),  # of the decoded 16-bit samples
     "parent_id": _text(nullable=True),  # the clip that an augmented copy came from
@@ -43,10 +46,12 @@ MANIFEST = pa.DataFrameSchema(
         "path": _text(unique=True),  # of the clip, relative to the manifest's folder
         "speaker": _CLIP["speaker"],
         "sex": _CLIP["sex"],
+        "age": _CLIP["age"],
         "language": _CLIP["language"],
         "emotion": _CLIP["emotion"],
+        "perceived": _CLIP["perceived"],
         "native_label": _CLIP["native_label"],
-        "intensity": _text(nullable=True),
+        "intensity": _CLIP["intensity"],
         "text_id": _text(nullable=True),
         "duration": _CLIP["duration"],
         "source_rate": pa.Column(int, pa.Check.gt(0), coerce=True),  # Hz, before resampling
@@ -99,19 +104,62 @@ FOLDS = pa.DataFrameSchema(
 )
 
 
+CURVES = pa.DataFrameSchema(
+    {
+        "seed": pa.Column("int64", pa.Check.ge(0), coerce=True),
+        "fold": pa.Column("int64", pa.Check.ge(0), coerce=True),  # 0: the model that ships
+        "epoch": pa.Column("int64", pa.Check.ge(1), coerce=True),  # or boosting round
+        "measure": _text(),
+        "value": pa.Column(float, coerce=True),
+    },
+    strict=True,
+    ordered=True,
+    unique=["seed", "fold", "epoch", "measure"],
+    name="curves",
+)
+
+
 def predictions(classes: tuple[str, ...]) -> pa.DataFrameSchema:
-    """The schema of a table of predictions: one probability column per class, named as the class."""
+    """The schema of a table of predictions: one probability column per class, named as the class.
+
+    Probabilities are the model's own; ``p ** (1 / temperature)``, normalised, are the calibrated ones.
+    """
     probability = pa.Column(float, pa.Check.in_range(0, 1), coerce=True)
     return pa.DataFrameSchema(
         {
-            "clip_id": _text(unique=True),
+            "clip_id": _text(),
+            "speaker": _text(),
             "fold": pa.Column("int64", pa.Check.ge(0), coerce=True),  # 0: no fold, a test corpus
+            "seed": pa.Column("int64", pa.Check.ge(0), coerce=True),  # of the model that predicted
+            "temperature": pa.Column(float, pa.Check.gt(0), coerce=True),  # fitted to validation clips
             "emotion": _one_of(*EMOTIONS),
             **dict.fromkeys(classes, probability),
         },
         strict=True,
         ordered=True,
+        unique=["seed", "fold", "clip_id"],
         name="predictions",
+    )
+
+
+def scored(classes: tuple[str, ...]) -> pa.DataFrameSchema:
+    """The schema of the table that all scores are computed from, out-of-fold and cross-corpus.
+
+    As :func:`predictions`, but for corpora that may share but some of the model's classes with it: the probabilities of
+    the others are null, and those that stand in a row sum to 1.
+    """
+    probability = pa.Column(float, pa.Check.in_range(0, 1), nullable=True, coerce=True)
+    return pa.DataFrameSchema(
+        {
+            "corpus": _text(),
+            "protocol": _text(),  # of train, or cross_corpus
+            **predictions(classes).columns,
+            **dict.fromkeys(classes, probability),
+        },
+        strict=True,
+        ordered=True,
+        unique=["seed", "clip_id"],
+        name="scored predictions",
     )
 
 

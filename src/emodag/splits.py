@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from emodag import schema
-from emodag.errors import DataError, ParamsError
+from emodag.errors import DataError, ParamsError, did_you_mean
 from emodag.params import Train
 
 #: EmoBox (Ma et al., Interspeech 2024, arXiv 2406.07162): the speakers that each fold tests.
@@ -51,6 +51,9 @@ EMOBOX_CLIPS: Mapping[str, str] = MappingProxyType({"emodb": "emodb", "crema_d":
 
 #: What :attr:`emodag.params.Train.emobox_folds` holds where it names a folder.
 EMOBOX_FILE = "emobox_folds.json"
+
+#: What scores are called of a corpus that is only ever tested, by a model that was trained on others.
+CROSS_CORPUS = "cross_corpus"
 
 
 def is_leaky(corpus: str, protocol: str) -> bool:
@@ -221,7 +224,25 @@ def _emobox(originals: pd.DataFrame, train: Train, _: int) -> dict[int, np.ndarr
     return _by_number(fold, sorted(set(fold) - {0}))
 
 
-_PROTOCOLS = {"speaker_kfold": _speaker_kfold, "loso": _loso, "random": _random, "emobox": _emobox}
+def _holdout(originals: pd.DataFrame, train: Train, _: int) -> dict[int, np.ndarray]:
+    """One fold, which tests the speakers that the params name."""
+    speakers = _speakers(originals, train)["speaker"]
+    if strangers := sorted(set(train.holdout) - set(speakers)):
+        raise ParamsError(
+            f"train.holdout: nobody is called {', '.join(strangers)}; the {len(speakers)} speakers of the train "
+            f"corpora are {', '.join(speakers[:10])}{', ...' if len(speakers) > 10 else ''}"
+            f"{did_you_mean(strangers[0], speakers)}"
+        )
+    return {1: originals["speaker"].isin(train.holdout).to_numpy()}
+
+
+_PROTOCOLS = {
+    "speaker_kfold": _speaker_kfold,
+    "loso": _loso,
+    "holdout": _holdout,
+    "random": _random,
+    "emobox": _emobox,
+}
 
 
 def _by_number(fold: np.ndarray, numbers: Iterable[int]) -> dict[int, np.ndarray]:

@@ -32,12 +32,14 @@ import yaml
 from emodag.params import Params
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow import MlflowClient
 
 #: The stage whose results are those of the whole pipeline: what it logs goes to the parent too.
 FINAL_STAGE = "evaluate"
 
 _LOCK = Path("dvc.lock")
+_METRICS_AT_ONCE = 1000  # MLflow takes no more in a batch
 _STAGE, _OUTPUTS, _KEY = "emodag.stage", "emodag.outputs", "emodag.key"
 
 
@@ -81,14 +83,30 @@ class Run:
 
     def log_metrics(self, metrics: dict[str, float]) -> None:
         """Numbers by name; a value that is no finite number is left out, since no store takes it."""
+        self._log_series([(name, 0, value) for name, value in metrics.items()])
+
+    def log_curves(self, curves: pd.DataFrame) -> None:
+        """Learning curves by :data:`emodag.schema.CURVES`.
+
+        Each measure by epoch: the mean over the folds and seeds that got so far, and that of every fold of the first
+        seed.
+        """
+        first = curves[curves["seed"] == curves["seed"].min()]
+        means = curves.groupby(["measure", "epoch"], sort=True)["value"].mean()
+        series = [(measure, epoch, value) for (measure, epoch), value in means.items()]
+        series += [(f"fold_{row.fold}/{row.measure}", row.epoch, row.value) for row in first.itertuples()]
+        self._log_series(series)
+
+    def _log_series(self, series: list[tuple[str, int, float]]) -> None:
         if self._client is None:
             return
         from mlflow.entities import Metric
 
         now = time.time_ns() // 1_000_000
-        entries = [Metric(name, float(value), now, 0) for name, value in metrics.items() if _is_finite(value)]
+        entries = [Metric(name, float(value), now, int(step)) for name, step, value in series if _is_finite(value)]
         for run_id in self._both:
-            self._attempt("log_batch", run_id, metrics=entries)
+            for start in range(0, len(entries), _METRICS_AT_ONCE):
+                self._attempt("log_batch", run_id, metrics=entries[start : start + _METRICS_AT_ONCE])
 
     def log_artifact(self, path: str | Path, folder: str | None = None) -> None:
         """A file, or everything in a folder, under ``folder`` of the run's artifacts."""

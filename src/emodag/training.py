@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from emodag import schema
-from emodag.adaptation import Groups, Normaliser, groups_of
+from emodag import models, schema
+from emodag.adaptation import Adapter, Groups, groups_of
+from emodag.checkpoints import Checkpoints
 from emodag.datasets import Dataset
 from emodag.errors import DataError
-from emodag.models import Classifier, Clips, create
+from emodag.evaluation import fit_temperature, tempered
+from emodag.models import Chosen, Classifier, Clips, typical
 from emodag.parallel import parallel_map
 from emodag.params import Params
 from emodag.predict import prediction_table
-
-
-@dataclass(frozen=True)
-class CrossValidation:
-    """What the folds gave: predictions of clips by models that never saw them, and how long each was trained."""
-
-    predictions: pd.DataFrame  #: by :func:`emodag.schema.predictions`, sorted by clip
-    rounds: dict[int, int]  #: fold -> epochs or boosting rounds of its model
-
-    @property
-    def median_rounds(self) -> int:
-        """What the final model, which has no validation clips, is trained for."""
-        return max(1, round(float(np.median(list(self.rounds.values())))))
+from emodag.speech import Speech
 
 
 class Parts(NamedTuple):
@@ -42,13 +34,63 @@ class Parts(NamedTuple):
     test: np.ndarray
 
 
-def cross_validate(data: Dataset, folds: pd.DataFrame, params: Params) -> CrossValidation:
+class Attempt(NamedTuple):
+    """A fold and the seed of the model that is trained in it."""
+
+    seed: int
+    fold: Parts
+
+
+class Outcome(NamedTuple):
+    """What one fold gave."""
+
+    test: np.ndarray  #: probabilities of its test clips, float32 [clips, classes]
+    validation: np.ndarray  #: of its validation clips, by a model that did not learn from them
+    temperature: float  #: fitted to these
+    chosen: Chosen  #: what they decided
+    history: list[dict[str, float]]  #: of the model that they stopped
+    adaptation: dict[str, Any]  #: of the tested model, as :meth:`emodag.adaptation.Adapter.describe` says
+    onnx: bytes  #: the tested model; empty unless models of folds are kept
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """What all folds gave."""
+
+    predictions: pd.DataFrame  #: out of fold, by :func:`emodag.schema.predictions`, sorted by clip and seed
+    validation: pd.DataFrame  #: of validation clips, by the same; several folds may hold one out
+    curves: pd.DataFrame  #: by :data:`emodag.schema.CURVES`
+    outcomes: dict[tuple[int, int], Outcome]  #: by seed and fold
+
+    @property
+    def chosen(self) -> Chosen:
+        """What the model that ships, which has no validation clips, goes by."""
+        return typical([outcome.chosen for outcome in self.outcomes.values()])
+
+    @property
+    def temperature(self) -> float:
+        """Of the model that ships: the geometric mean over folds."""
+        return float(np.exp(np.mean([np.log(outcome.temperature) for outcome in self.outcomes.values()])))
+
+    def confidence_for(self, coverage: float, classes: tuple[str, ...]) -> float:
+        """The calibrated probability that the most probable class of this share of validation clips reaches.
+
+        0, so that all are answered, where nobody was held out for validation.
+        """
+        if self.validation.empty:
+            return 0.0
+        probabilities = tempered(self.validation[list(classes)].to_numpy(), self.validation["temperature"].to_numpy())
+        return float(np.quantile(probabilities.max(axis=1), 1 - coverage))
+
+
+def cross_validate(data: Dataset, folds: pd.DataFrame, params: Params, kept: Path | None = None) -> CrossValidation:
     """Train on each fold's training part and predict its test part, folds in parallel.
 
     Args:
-        data: clips with their features, augmented copies included.
+        data: clips as the model sees them, augmented copies included.
         folds: by :data:`emodag.schema.FOLDS`, as :func:`emodag.splits.split` makes them.
-        params: ``model`` and its section, ``adaptation``, ``seed`` and ``compute``.
+        params: ``model`` and its section, ``adaptation``, ``train``, ``seed`` and ``compute``.
+        kept: a folder for what finished folds gave, so that a killed training goes on there.
 
     Raises:
         DataError: there are no folds, a fold tests nothing, or it lacks training clips of some class.
@@ -58,21 +100,50 @@ def cross_validate(data: Dataset, folds: pd.DataFrame, params: Params) -> CrossV
     parts = list(parts_of(data, folds))
     if not parts:
         raise DataError("there is no fold, so nothing can be cross-validated")
-    work = partial(fit_fold, material=Material.of(data, params), params=params)
-    results = parallel_map(work, parts, jobs=params.compute.jobs, description="train", batch=1)
-    tables, rounds = [], {}
-    for fold, (probabilities, its_rounds) in zip(parts, results, strict=True):
-        tables.append(prediction_table(data.index.iloc[fold.test], fold.number, probabilities, data.classes))
-        rounds[fold.number] = its_rounds
-    table = pd.concat(tables).sort_values("clip_id")
-    return CrossValidation(schema.validate(table, schema.predictions(data.classes), "the predictions"), rounds)
+    material = Material.of(data, params)
+    for fold in parts:
+        require_every_emotion(fold, material)
+    checkpoints = None if kept is None else Checkpoints.open(kept, material, folds, params)
+    attempts = [Attempt(params.seed + number, fold) for number in range(params.train.seeds) for fold in parts]
+    work = partial(fit_fold, material=material, params=params, checkpoints=checkpoints)
+    jobs = models.jobs(params)
+    outcomes = dict(
+        zip(
+            [(attempt.seed, attempt.fold.number) for attempt in attempts],
+            parallel_map(work, attempts, jobs=jobs, description=f"train {params.model}", batch=1),
+            strict=True,
+        )
+    )
+    if checkpoints is not None:
+        checkpoints.close()
+    tables: dict[str, list[pd.DataFrame]] = {"test": [], "validation": []}
+    for seed, fold in attempts:
+        outcome = outcomes[seed, fold.number]
+        for part, of_part in tables.items():
+            of_part.append(
+                prediction_table(
+                    data.index.iloc[getattr(fold, part)],
+                    getattr(outcome, part),
+                    data.classes,
+                    fold=fold.number,
+                    seed=seed,
+                    temperature=outcome.temperature,
+                )
+            )
+    contract = schema.predictions(data.classes)
+    joined = {part: pd.concat(of_part).sort_values(["clip_id", "seed", "fold"]) for part, of_part in tables.items()}
+    return CrossValidation(
+        schema.validate(joined["test"], contract, "the predictions"),
+        schema.validate(joined["validation"], contract, "the predictions of validation clips"),
+        curves_of({attempt: outcome.history for attempt, outcome in outcomes.items()}),
+        outcomes,
+    )
 
 
 class Material(NamedTuple):
     """All that models of a data set learn from, a row per clip; folds take rows of it."""
 
-    features: np.ndarray  #: float32 [clips, features]
-    names: Sequence[str]  #: of the features
+    speech: Speech
     groups: Groups
     labels: np.ndarray  #: int [clips], positions in ``classes``
     classes: tuple[str, ...]
@@ -80,70 +151,118 @@ class Material(NamedTuple):
     @classmethod
     def of(cls, data: Dataset, params: Params) -> Material:
         """That of a data set, grouped as the params adapt."""
-        return cls(data.features, data.names, groups_of(data.index, params.adaptation), data.labels, data.classes)
+        return cls(data.speech, groups_of(data.index, params.adaptation), data.labels, data.classes)
 
 
 class Fitted(NamedTuple):
-    """A model and the normalisation that its features pass through, both fitted on the same clips."""
+    """A model and the normalisation that speech passes through before it, both fitted on the same clips."""
 
-    normaliser: Normaliser
+    adapter: Adapter
     model: Classifier
 
-    def predict_proba(self, features: np.ndarray, groups: Groups) -> np.ndarray:
-        """Probabilities, float32 [clips, classes]; the clips are adapted to their groups as they stand here.
+    def predict_proba(self, speech: Speech, groups: Groups) -> np.ndarray:
+        """Probabilities, float32 [clips, classes]; the clips are adapted to their groups as they stand here."""
+        return self.model.predict_proba(self.adapter(speech, groups))
 
-        Args:
-            features: [clips, features].
-            groups: of these clips.
-        """
-        return self.model.predict_proba(self.normaliser(features, groups))
+    def onnx(self) -> bytes:
+        """The model as ONNX, without the normalisation."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.onnx"
+            self.model.export_onnx(path)
+            return path.read_bytes()
 
 
-def fit_fold(fold: Parts, material: Material, params: Params) -> tuple[np.ndarray, int]:
-    """Probabilities of one fold's test clips, float32 [clips, classes], and the rounds that its model rests on.
+def fit_fold(attempt: Attempt, material: Material, params: Params, checkpoints: Checkpoints | None = None) -> Outcome:
+    """Train and test one fold.
 
-    The validation speakers say how long to train; then the model that is tested is trained that long on them too, as
-    the one that ships is (:func:`fit_final`): where speakers are few, every one counts.
+    The validation speakers say how long to train. Where the params ask for a refit, the model that is tested is then
+    trained that long on them too, as the one that ships is (:func:`fit_final`): where speakers are few, every one
+    counts.
     """
-    fitted = fit_training_part(fold, material, params)
-    if len(fold.validation):
+    if checkpoints is not None and (done := checkpoints.read(*_key(attempt))):
+        return Outcome(**done)
+    seed, fold = attempt
+    fitted = fit_training_part(fold, material, params, seed)
+    chosen, history = fitted.model.chosen, fitted.model.history
+    validation = _predict(fitted, material, fold.validation)
+    temperature = fit_temperature(validation, material.labels[fold.validation])
+    if params.train.refit and len(fold.validation):
         everyone = np.sort(np.concatenate([fold.training, fold.validation]))
-        fitted = _fit(material, params, everyone, rounds=fitted.model.rounds)
-    return fitted.predict_proba(material.features[fold.test], material.groups.of(fold.test)), fitted.model.rounds
+        fitted = fit(material, params, everyone, seed=seed, chosen=chosen)
+    outcome = Outcome(
+        test=_predict(fitted, material, fold.test),
+        validation=validation,
+        temperature=temperature,
+        chosen=chosen,
+        history=history,
+        adaptation=fitted.adapter.describe(),
+        onnx=fitted.onnx() if params.train.keep_folds and seed == params.seed else b"",
+    )
+    if checkpoints is not None:
+        checkpoints.write(*_key(attempt), outcome._asdict())
+    return outcome
 
 
-def fit_training_part(fold: Parts, material: Material, params: Params) -> Fitted:
-    """A model fitted on one fold's training part, and stopped by its validation part where it has one."""
-    missing = sorted(set(range(len(material.classes))) - set(material.labels[fold.training]))
+def _key(attempt: Attempt) -> tuple[int, int]:
+    return attempt.seed, attempt.fold.number
+
+
+def _predict(fitted: Fitted, material: Material, rows: np.ndarray) -> np.ndarray:
+    if len(rows) == 0:
+        return np.empty((0, len(material.classes)), np.float32)
+    return fitted.predict_proba(material.speech.of(rows), material.groups.of(rows))
+
+
+def require_every_emotion(fold: Parts, material: Material) -> None:
+    """Raise :class:`DataError` unless the training part of a fold has clips of every emotion."""
+    missing = sorted(set(range(len(material.classes))) - set(material.labels[fold.training].tolist()))
     if missing:
         raise DataError(
             f"fold {fold.number} has no training clip of {', '.join(material.classes[number] for number in missing)}; "
             "use fewer train.folds or another train.protocol, or drop the class"
         )
-    return _fit(material, params, fold.training, fold.validation if len(fold.validation) else None)
 
 
-def fit_final(data: Dataset, params: Params, rounds: int) -> Fitted:
-    """The model that ships: trained on every clip and copy, for the number of rounds that the folds found good."""
-    return _fit(Material.of(data, params), params, slice(None), rounds=rounds)
+def fit_training_part(fold: Parts, material: Material, params: Params, seed: int) -> Fitted:
+    """A model fitted on one fold's training part, and stopped by its validation part where it has one."""
+    return fit(material, params, fold.training, fold.validation if len(fold.validation) else None, seed=seed)
 
 
-def _fit(
+def fit_final(data: Dataset, params: Params, chosen: Chosen) -> Fitted:
+    """The model that ships: trained on every clip and copy, as the folds found good."""
+    return fit(Material.of(data, params), params, np.arange(len(data.index)), seed=params.seed, chosen=chosen)
+
+
+def fit(
     material: Material,
     params: Params,
-    training: np.ndarray | slice,
+    training: np.ndarray,
     validation: np.ndarray | None = None,
-    rounds: int | None = None,
+    *,
+    seed: int,
+    chosen: Chosen | None = None,
 ) -> Fitted:
     """Normalisation and model of the training rows; see :meth:`emodag.models.Classifier.fit` for the rest."""
-    features, names, groups, labels, classes = material
-    normaliser = Normaliser.fit(features[training], groups.of(training), params.adaptation, names)
+    adapter = Adapter.fit(material.speech.of(training), material.groups.of(training), params.adaptation)
     learnt, held_out = (
-        None if rows is None else Clips(normaliser(features[rows], groups.of(rows)), labels[rows])
+        None
+        if rows is None
+        else Clips(adapter(material.speech.of(rows), material.groups.of(rows)), material.labels[rows])
         for rows in (training, validation)
     )
-    model = create(params, classes=len(classes), seed=params.seed)
-    return Fitted(normaliser, model.fit(learnt, held_out, rounds))
+    model = models.create(params, classes=len(material.classes), seed=seed)
+    return Fitted(adapter, model.fit(learnt, held_out, chosen))
+
+
+def curves_of(histories: dict[tuple[int, int], list[dict[str, float]]]) -> pd.DataFrame:
+    """Histories by seed and fold as one table by :data:`emodag.schema.CURVES`."""
+    rows = [
+        (seed, fold, epoch, measure, value)
+        for (seed, fold), history in histories.items()
+        for epoch, measures in enumerate(history, start=1)
+        for measure, value in measures.items()
+    ]
+    return schema.validate(pd.DataFrame(rows, columns=list(schema.CURVES.columns)), schema.CURVES, "the curves")
 
 
 def parts_of(data: Dataset, folds: pd.DataFrame) -> Iterator[Parts]:

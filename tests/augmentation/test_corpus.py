@@ -33,8 +33,9 @@ def organized(tmp_path) -> tuple[Path, pd.DataFrame, pd.DataFrame]:
         audio.write_flac(folder / path, pcm)
         clips.append(
             {
-                "clip_id": f"x/{number}", "corpus": "x", "path": path, "speaker": "x/a", "sex": None, "language": "en",
-                "emotion": "angry", "native_label": "a", "intensity": None, "text_id": None, "duration": 1.0,
+                "clip_id": f"x/{number}", "corpus": "x", "path": path, "speaker": "x/a", "sex": None, "age": 30,
+                "language": "en", "emotion": "angry", "perceived": None, "native_label": "a", "intensity": None,
+                "text_id": None, "duration": 1.0,
                 "source_rate": 16000, "md5": audio.md5(pcm), "parent_id": None, "augmentation": None,
             }
         )  # fmt: skip

@@ -34,7 +34,8 @@ def source(tmp_path) -> Source:
         rows.append(
             {
                 "clip_id": f"x/{number}", "corpus": "x", "path": path, "speaker": "x/a", "sex": "male",
-                "language": "en", "emotion": "sad", "native_label": "s", "intensity": None, "text_id": None,
+                "age": 40, "language": "en", "emotion": "sad", "perceived": None, "native_label": "s",
+                "intensity": None, "text_id": None,
                 "duration": 1.0, "source_rate": RATE, "md5": audio.md5(pcm), "parent_id": None, "augmentation": None,
             }
         )  # fmt: skip

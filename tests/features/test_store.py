@@ -22,8 +22,8 @@ NAMES = FeatureNames({"a": ("a_0", "a_1"), "b": ("b",)}, ("a_0_mean", "b_mean"))
 
 def clips(count: int) -> pd.DataFrame:
     row = {
-        "corpus": "x", "speaker": "x/s", "sex": None, "language": "en", "emotion": "happy", "native_label": "h",
-        "duration": 1.0, "parent_id": None,
+        "corpus": "x", "speaker": "x/s", "sex": None, "age": 40, "language": "en", "emotion": "happy",
+        "perceived": "sad", "native_label": "h", "intensity": None, "duration": 1.0, "parent_id": None,
     }  # fmt: skip
     columns = [column for column in schema.INDEX.columns if column in schema.MANIFEST.columns]
     rows = [row | {"clip_id": f"x/{number}", "md5": f"{number:032x}"} for number in range(count)]

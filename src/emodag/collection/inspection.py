@@ -88,6 +88,7 @@ def inspect(corpus: Corpus, folder: Path, *, decode: bool = False, jobs: int = 0
             parsed.append((path, parse(path)))
         except NotAClip as error:
             report.rejected[error.reason].append(error.detail)
+    report.notes += [detail for _, _, detail in corpus.notes(folder)]
     for _, reason, detail in corpus.missing(folder):
         report.rejected[reason].append(detail)
     taken: dict[str, PurePosixPath] = {}

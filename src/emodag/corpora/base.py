@@ -34,10 +34,12 @@ class NotAClip(Exception):
 
 @dataclass(frozen=True)
 class Clip:
-    """What a file's name says.
+    """What a file's name, and what lies beside it, say.
 
-    ``stem`` identifies the clip within its corpus and names its file; ``note`` tells of an oddity that was mended
-    while parsing (an irregular name, say), for the list of what is kept but worth knowing.
+    ``stem`` identifies the clip within its corpus and names its file; ``age`` is the speaker's, in years; ``perceived``
+    is the emotion that most listeners heard in the sound alone, where one was heard more often than any other;
+    ``note`` tells of an oddity that was mended while parsing (an irregular name, say), for the list of what is kept but
+    worth knowing.
     """
 
     stem: str
@@ -46,6 +48,8 @@ class Clip:
     native_label: str
     language: str
     sex: str | None = None
+    age: int | None = None
+    perceived: str | None = None
     intensity: str | None = None
     text_id: str | None = None
     note: str | None = None
@@ -54,6 +58,9 @@ class Clip:
 #: What a corpus's ``missing`` reports: path, reason, detail, as a row of ``rejected.csv``.
 Rejection = tuple[str, str, str]
 
+#: What a corpus's ``notes`` reports: clip or corpus, note, detail, as a row of ``notes.csv``.
+Note = tuple[str, str, str]
+
 
 @dataclass(frozen=True)
 class Corpus:
@@ -61,7 +68,8 @@ class Corpus:
 
     ``parse`` takes a path relative to the corpus's folder and raises :class:`NotAClip` for a file that is none of its
     clips. ``open`` is set where parsing needs to look into the folder first (tables, layouts): it takes the folder and
-    returns the parser. ``find_missing`` lists the recordings that a table of the corpus names and the folder lacks.
+    returns the parser. ``find_missing`` lists the recordings that a table of the corpus names and the folder lacks, and
+    ``find_notes`` what else is worth knowing of a folder, such as tables that are not there.
     """
 
     name: str
@@ -77,6 +85,7 @@ class Corpus:
     parse: Callable[[PurePosixPath], Clip] | None = field(default=None, repr=False)
     open: Callable[[Path], Callable[[PurePosixPath], Clip]] | None = field(default=None, repr=False)
     find_missing: Callable[[Path], list[Rejection]] | None = field(default=None, repr=False)
+    find_notes: Callable[[Path], list[Note]] | None = field(default=None, repr=False)
 
     def parser(self, folder: Path) -> Callable[[PurePosixPath], Clip]:
         """The parser for a copy of the corpus that lies in ``folder``.
@@ -96,6 +105,10 @@ class Corpus:
     def missing(self, folder: Path) -> list[Rejection]:
         """Recordings that a table in ``folder`` names but the folder lacks, as (path, reason, detail)."""
         return self.find_missing(folder) if self.find_missing else []
+
+    def notes(self, folder: Path) -> list[Note]:
+        """What is worth knowing of a copy of the corpus as a whole."""
+        return self.find_notes(folder) if self.find_notes else []
 
 
 def all_files(folder: Path) -> Iterator[PurePosixPath]:

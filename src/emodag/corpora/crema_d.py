@@ -1,15 +1,22 @@
 """CREMA-D: 91 American actors speak twelve sentences in six emotions at up to three levels.
 
 File names: ``<actor>_<sentence>_<emotion>_<level>``, for instance ``1001_DFA_ANG_XX.wav``; level ``XX`` is unspecified.
+
+Two tables of the official distribution are read where they lie beside the clips: ``VideoDemographics.csv`` has the
+actors' ages, ``summaryTable.csv`` has the emotion for which most listeners voted who heard the sound alone. Where
+several emotions got as many votes (``A:F``), none was heard.
 """
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from emodag.corpora.base import Clip, Corpus, NotAClip, emotion_from, matched
+from emodag.corpora.base import Clip, Corpus, NotAClip, Note, emotion_from, matched
+from emodag.errors import CorpusError
 from emodag.labels import NATIVE_LABELS, in_order
 
 _NAME = re.compile(
@@ -18,6 +25,9 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 _LEVELS = {"LO": "low", "MD": "medium", "HI": "high", "XX": None}
+
+_AGES, _VOTES = "VideoDemographics.csv", "summaryTable.csv"
+_VOTED = {"N": "neutral", "H": "happy", "S": "sad", "A": "angry", "F": "fearful", "D": "disgust"}
 
 #: After VideoDemographics.csv of the official distribution; the other 48 actors are male.
 FEMALE_ACTORS = frozenset(
@@ -50,15 +60,65 @@ def _parse(path: PurePosixPath) -> Clip:
 
 def _open(folder: Path) -> Callable[[PurePosixPath], Clip]:
     """The official checkout holds every clip as WAV, as MP3 and as video: there, only the WAV files are clips."""
-    if not any(folder.rglob("AudioWAV")):
-        return _parse
+    others = {"AudioMP3", "VideoFlash"} if any(folder.rglob("AudioWAV")) else set()
+    ages, heard = _ages(folder), _perceived(folder)
 
     def parse(path: PurePosixPath) -> Clip:
-        if not {"AudioMP3", "VideoFlash"}.isdisjoint(path.parts):
+        if not others.isdisjoint(path.parts):
             raise NotAClip("other_format", f"{path}: AudioWAV holds the same recordings uncompressed")
-        return _parse(path)
+        clip = _parse(path)
+        # The table spells out the level that the one misnamed file cuts short.
+        name = f"{clip.stem}X" if clip.note else clip.stem
+        return replace(clip, age=ages.get(clip.speaker), perceived=heard.get(name))
 
     return parse
+
+
+def _ages(folder: Path) -> dict[str, int]:
+    """Actor -> age in years."""
+    ages = {}
+    for place, (actor, age) in _rows(folder, _AGES, ("ActorID", "Age")):
+        if not age.isdecimal():
+            raise CorpusError(f"{place}: Age {age!r}; accepted: whole years")
+        ages[actor] = int(age)
+    return ages
+
+
+def _perceived(folder: Path) -> dict[str, str]:
+    """Clip -> the emotion that most listeners heard, where one was heard more often than any other."""
+    heard = {}
+    for place, (name, vote) in _rows(folder, _VOTES, ("FileName", "VoiceVote")):
+        if strangers := sorted(set(vote.split(":")) - set(_VOTED)):
+            raise CorpusError(f"{place}: VoiceVote {strangers[0]!r}; accepted: {', '.join(_VOTED)}, joined by colons")
+        if vote in _VOTED:
+            heard[name] = _VOTED[vote]
+    return heard
+
+
+def _rows(folder: Path, name: str, columns: tuple[str, str]) -> list[tuple[str, tuple[str, str]]]:
+    """Where each row of a table stands, and its cells in two columns; none where the folder has no such table."""
+    path = _table(folder, name)
+    if path is None:
+        return []
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        table = csv.DictReader(file)
+        if absent := [column for column in columns if column not in (table.fieldnames or ())]:
+            raise CorpusError(f"{path}: no column {', '.join(absent)}; found: {', '.join(table.fieldnames or ())}")
+        first, second = columns
+        return [(f"{path}: row {number}", (row[first], row[second] or "")) for number, row in enumerate(table, start=2)]
+
+
+def _table(folder: Path, name: str) -> Path | None:
+    return min(folder.rglob(name), default=None)
+
+
+def _find_notes(folder: Path) -> list[Note]:
+    missing = {_AGES: "ages are unknown", _VOTES: "what listeners heard is unknown"}
+    return [
+        ("crema_d", "missing_table", f"{name} does not lie beside the clips, so {what}")
+        for name, what in missing.items()
+        if _table(folder, name) is None
+    ]
 
 
 CORPUS = Corpus(
@@ -74,6 +134,10 @@ CORPUS = Corpus(
     source="GitHub, CheyneyComputerScience/CREMA-D",
     clips=7442,
     speakers=91,
-    instructions="Clone with Git LFS (else the files are pointers, not audio) and add the folder AudioWAV.",
+    instructions=(
+        "Clone with Git LFS (else the files are pointers, not audio) and add a folder with AudioWAV and, for ages and "
+        "what listeners heard, VideoDemographics.csv and processedResults/summaryTable.csv."
+    ),
     open=_open,
+    find_notes=_find_notes,
 )

@@ -11,32 +11,34 @@ from pathlib import PurePosixPath
 from emodag.corpora.base import Clip, Corpus, emotion_from, matched
 from emodag.labels import NATIVE_LABELS, in_order
 
-#: As published with the corpus.
-SEXES = {
-    "03": "male",
-    "08": "female",
-    "09": "female",
-    "10": "male",
-    "11": "male",
-    "12": "male",
-    "13": "female",
-    "14": "female",
-    "15": "male",
-    "16": "female",
+#: Sex and age in years of the actors, as published with the corpus.
+ACTORS = {
+    "03": ("male", 31),
+    "08": ("female", 34),
+    "09": ("female", 21),
+    "10": ("male", 32),
+    "11": ("male", 26),
+    "12": ("male", 30),
+    "13": ("female", 32),
+    "14": ("female", 35),
+    "15": ("male", 25),
+    "16": ("female", 31),
 }
 
 _NAME = re.compile(
-    rf"(?P<speaker>{'|'.join(SEXES)})(?P<text>a0[12457]|b0[1239]|b10)(?P<emotion>[A-Z])(?P<take>[a-z])", re.IGNORECASE
+    rf"(?P<speaker>{'|'.join(ACTORS)})(?P<text>a0[12457]|b0[1239]|b10)(?P<emotion>[A-Z])(?P<take>[a-z])", re.IGNORECASE
 )
 
 
 def _parse(path: PurePosixPath) -> Clip:
     match = matched(_NAME, path, "03a01Fa")
     text = match["text"].lower()
+    sex, age = ACTORS[match["speaker"]]
     return Clip(
         stem=f"{match['speaker']}{text}{match['emotion'].upper()}{match['take'].lower()}",
         speaker=match["speaker"],
-        sex=SEXES[match["speaker"]],
+        sex=sex,
+        age=age,
         emotion=emotion_from("emodb", match["emotion"], path),
         native_label=match["emotion"].lower(),
         language="de",

@@ -3,7 +3,8 @@
 A tree is ``<emotion>/<file>``, ``<emotion>/<speaker>/<file>`` or ``<speaker>/<emotion>/<file>``: the folder that is an
 emotion's name (one of ``labels.EMOTIONS`` or a synonym, in any case) tells which. Folders that name a part of a split
 (train, test, ...) are no speakers. A table is a CSV file at the top with the columns ``path`` (relative to the folder),
-``emotion`` and ``speaker``, and where known ``sex``, ``language`` (ISO 639-1), ``text_id`` and ``intensity``.
+``emotion`` and ``speaker``, and where known ``sex``, ``age`` (years), ``language`` (ISO 639-1), ``text_id`` and
+``intensity``.
 
 Where speakers are not told, the whole corpus is one speaker, ``unknown``: it can then never stand on both sides of a
 split, which is the only safe reading of such a corpus.
@@ -31,6 +32,7 @@ UNDETERMINED = "und"  # ISO 639-2 for a language that is not known
 _REQUIRED = ("path", "emotion")
 _SEXES = {"": None, "f": "female", "female": "female", "m": "male", "male": "male"}
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
+_AGE = re.compile(r"\d{1,2}|1[01]\d")
 _SPLITS = frozenset({"train", "test", "dev", "val", "valid", "validation", "eval", "evaluation"})
 _LONGEST_STEM = 200  # bytes; file systems take 255 for a name, and stages add to it
 
@@ -116,6 +118,11 @@ def _parse_row(table: dict[str, _Row], path: PurePosixPath) -> Clip:
         raise NotAClip("bad_value", f"{path}: {row.place}: sex {sex!r}; accepted: female, male or nothing")
     if not _LANGUAGE.fullmatch(language):
         raise NotAClip("bad_value", f"{path}: {row.place}: language {language!r}; accepted: an ISO 639 code like en")
+    age = cells.get("age", "")
+    if age and not _AGE.fullmatch(age):
+        raise NotAClip(
+            "bad_value", f"{path}: {row.place}: age {age!r}; accepted: whole years from 0 to 119, or nothing"
+        )
     return Clip(
         stem=_stem(path),
         speaker=cells.get("speaker") or UNKNOWN_SPEAKER,
@@ -123,6 +130,7 @@ def _parse_row(table: dict[str, _Row], path: PurePosixPath) -> Clip:
         native_label=cells["emotion"].lower(),
         language=language,
         sex=_SEXES[sex],
+        age=int(age) if age else None,
         intensity=cells.get("intensity") or None,
         text_id=cells.get("text_id") or None,
     )

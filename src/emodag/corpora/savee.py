@@ -1,7 +1,8 @@
 """SAVEE: four English men speak 120 sentences each in seven emotions.
 
 File names: ``DC_a01.wav``, or ``DC/a01.wav`` in the official layout: speaker, emotion letters, number. Of every
-emotion the first three sentences are common to all emotions, which the text ids ``common1`` to ``common3`` say.
+emotion the first three sentences are common to all emotions, which the text ids ``common1`` to ``common3`` say. The men
+were 27 to 31 years old; whose age is which is not published.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from emodag.labels import NATIVE_LABELS, in_order
 
 _NAME = re.compile(r"(?P<speaker>OAF?|YAF?)_(?P<word>[a-z]+)_(?P<emotion>[a-z]+(?:_[a-z]+)?)", re.IGNORECASE)
 _SPEAKERS = {"O": "OAF", "Y": "YAF"}
+_AGES = {"OAF": 64, "YAF": 26}
 
 
 def _parse(path: PurePosixPath) -> Clip:
@@ -26,6 +27,7 @@ def _parse(path: PurePosixPath) -> Clip:
         stem=f"{prefix}_{word}_{'ps' if emotion == 'surprised' else native_label}",
         speaker=speaker,
         sex="female",
+        age=_AGES[speaker],
         emotion=emotion,
         native_label=native_label,
         language="en",

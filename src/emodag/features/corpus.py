@@ -90,12 +90,20 @@ def clips_of(source: Source, *, trim: bool) -> list[Clip]:
     turns = defaultdict(list)
     for turn in source.turns.sort_values(["start", "end"]).itertuples():
         turns[turn.clip_id].append((turn.start, turn.end))
-    clips = []
-    for row in source.manifest.itertuples():
-        its_turns = turns[row.clip_id]
-        span = (its_turns[0][0], max(end for _, end in its_turns)) if trim and its_turns else None
-        clips.append(Clip(str(source.folder / row.path), row.duration, span, its_turns))
-    return clips
+    return [
+        Clip(
+            str(source.folder / row.path),
+            row.duration,
+            span_of(turns[row.clip_id]) if trim else None,
+            turns[row.clip_id],
+        )
+        for row in source.manifest.itertuples()
+    ]
+
+
+def span_of(turns: Sequence[tuple[float, float]]) -> tuple[float, float] | None:
+    """From the start of the first of some turns (s), sorted, to the end of the last; nothing if there is none."""
+    return (turns[0][0], max(end for _, end in turns)) if turns else None
 
 
 def chunks(clips: Sequence[Clip], seconds: float) -> list[list[Clip]]:
@@ -125,11 +133,23 @@ def _features(
 
 def speech(clip: Clip) -> tuple[np.ndarray, list[tuple[float, float]]]:
     """What is kept of a clip: samples, float32 [samples], and the turns within them, in seconds."""
-    samples = audio.load(clip.path)
-    if clip.span is None:
-        return samples, clip.turns
-    first = min(int(clip.span[0] * audio.SAMPLE_RATE), len(samples) - 1)
-    kept = samples[first : max(first + 1, math.ceil(clip.span[1] * audio.SAMPLE_RATE))]
+    return cut(audio.load(clip.path), clip.span, clip.turns)
+
+
+def cut(
+    samples: np.ndarray, span: tuple[float, float] | None, turns: list[tuple[float, float]]
+) -> tuple[np.ndarray, list[tuple[float, float]]]:
+    """The samples within a span (s), or all of them without one, and the turns (s) within these.
+
+    Args:
+        samples: float32 [samples] at 16 kHz.
+        span: what is kept.
+        turns: start and end in the whole clip.
+    """
+    if span is None:
+        return samples, turns
+    first = min(int(span[0] * audio.SAMPLE_RATE), len(samples) - 1)
+    kept = samples[first : max(first + 1, math.ceil(span[1] * audio.SAMPLE_RATE))]
     shift, duration = first / audio.SAMPLE_RATE, len(kept) / audio.SAMPLE_RATE
-    moved = ((max(start - shift, 0.0), min(end - shift, duration)) for start, end in clip.turns)
+    moved = ((max(start - shift, 0.0), min(end - shift, duration)) for start, end in turns)
     return kept, [(start, end) for start, end in moved if end > start]

@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 
-from emodag.models.base import Classifier, Clips
+from emodag.models.base import Chosen, Classifier, Clips, typical
+from emodag.models.ensemble import Ensemble
+from emodag.models.logistic import Logistic
 from emodag.models.mlp import Mlp
+from emodag.models.neural import NETWORKS, Neural
+from emodag.models.svm import Svm
 from emodag.models.xgboost import XGBoost
-from emodag.params import Params
+from emodag.params import EMBEDDING, Params
+from emodag.speech import Needs
 
-__all__ = ["REGISTRY", "Classifier", "Clips", "create"]
+__all__ = ["REGISTRY", "Chosen", "Classifier", "Clips", "Needs", "create", "needs", "typical"]
 
-#: The name of a model in ``params.yaml`` -> what makes one from its section there.
-REGISTRY: Mapping[str, Callable[..., Classifier]] = MappingProxyType({"mlp": Mlp, "xgboost": XGBoost})
+_SINGLE: dict[str, Callable[..., Classifier]] = {"mlp": Mlp, "svm": Svm, "logistic": Logistic, "xgboost": XGBoost}
+_SINGLE |= {name: partial(Neural, name) for name in NETWORKS}
+
+#: The name of a model in ``params.yaml`` -> what makes one from the params, for a number of classes and a seed.
+REGISTRY: Mapping[str, Callable[..., Classifier]] = MappingProxyType(_SINGLE | {"ensemble": partial(Ensemble, _SINGLE)})
 
 
 def create(params: Params, *, classes: int, seed: int) -> Classifier:
-    """An untrained model of the family that ``params.model`` names, with its section as settings."""
-    return REGISTRY[params.model](getattr(params.models, params.model), classes=classes, seed=seed)
+    """An untrained model of the family that ``params.model`` names."""
+    return REGISTRY[params.model](params, classes=classes, seed=seed)
+
+
+def jobs(params: Params) -> int:
+    """How many folds are trained at once, as ``compute.jobs`` counts."""
+    return params.compute.jobs
+
+
+def needs(params: Params) -> Needs:
+    """Which parts of the stored features the model that ``params.model`` names, or its members, ask for."""
+    seen = [params.frame_groups(model) for model in params.members()]
+    groups = dict.fromkeys(group for each in seen for group in each if group != EMBEDDING)
+    return Needs(features=() in seen, groups=tuple(groups), embedding_frames=(EMBEDDING,) in seen)

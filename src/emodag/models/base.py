@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 
 from emodag.errors import DataError
+from emodag.params import ClassWeights
+from emodag.speech import Speech
 
-#: The name of the ONNX graph's input and output.
-INPUT, OUTPUT = "functionals", "probabilities"
+#: Names in the ONNX graph: its inputs, float32 [clips, features] and [clips, frames, columns] (clips of equal length),
+#: and its output, float32 [clips, classes].
+FEATURES, FRAMES, EMBEDDING_FRAMES = "features", "frames", "embedding_frames"
+OUTPUT = "probabilities"
 
 #: From sharper than the model says to nearly uniform.
 _TEMPERATURES = np.geomspace(0.5, 10, 14)
@@ -22,34 +27,56 @@ _SMALLEST = np.finfo(np.float32).tiny
 class Clips(NamedTuple):
     """Clips to learn from or to validate on."""
 
-    features: np.ndarray  #: float32 [clips, features]
+    speech: Speech
     labels: np.ndarray  #: int [clips], positions in the classes
+
+
+#: What validation clips decided about a model, for models that have none: JSON, such as ``{"rounds": 34}``.
+Chosen = dict[str, Any]
 
 
 class Classifier(Protocol):
     """A model of one family. It is made by :func:`emodag.models.create`, untrained."""
 
-    #: How many passes (epochs, boosting rounds) the fitted model rests on.
-    rounds: int
+    #: What the validation clips decided when the model was fitted; ``{}`` where a family has nothing to decide.
+    chosen: Chosen
 
-    def fit(self, training: Clips, validation: Clips | None = None, rounds: int | None = None) -> Self:
-        """Learn from the training clips, each class weighing the same.
+    #: A row per epoch or boosting round: numbers by name (``loss``, ``validation_loss``, ...); empty if none are known.
+    history: list[dict[str, float]]
+
+    def fit(self, training: Clips, validation: Clips | None = None, chosen: Chosen | None = None) -> Self:
+        """Learn from the training clips, each class weighing the same unless the params say otherwise.
 
         With ``validation``, training stops when its loss no longer falls and the best state is kept. Without, it goes
-        on for ``rounds``, or for as many as the settings allow.
+        by what was ``chosen`` before, or as far as the settings allow.
 
         Raises:
             DataError: a class has no training clip.
         """
 
-    def predict_proba(self, features: np.ndarray) -> np.ndarray:
-        """Probabilities, float32 [clips, classes], of float32 ``features`` [clips, features]."""
+    def predict_proba(self, speech: Speech) -> np.ndarray:
+        """Probabilities, float32 [clips, classes]."""
 
     def export_onnx(self, path: Path) -> None:
-        """Write the fitted model: float32 ``functionals`` [clips, features] in, ``probabilities`` out.
+        """Write the fitted model, with those of the inputs that it needs: :data:`FEATURES`, :data:`FRAMES` and so on.
 
         The same model gives the same bytes.
         """
+
+
+def typical(chosen: Sequence[Chosen]) -> Chosen:
+    """What several fits decided, as one: the median of each number, rounded where all are whole."""
+    return _typical(list(chosen)) if chosen else {}
+
+
+def _typical(values: list[Any]) -> Any:
+    first = values[0]
+    if isinstance(first, dict):
+        return {key: _typical([value[key] for value in values]) for key in first}
+    if isinstance(first, list):
+        return [_typical(list(each)) for each in zip(*values, strict=True)]
+    median = float(np.median(values))
+    return round(median) if all(isinstance(value, int) for value in values) else median
 
 
 def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
@@ -59,6 +86,11 @@ def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
     """
     counts = np.bincount(labels, minlength=classes)
     return (len(labels) / (np.count_nonzero(counts) * counts[labels])).astype(np.float32)
+
+
+def class_weights(labels: np.ndarray, classes: int, weighting: ClassWeights) -> np.ndarray:
+    """A weight per clip, float32 [clips]: :func:`balanced_weights`, or 1 for each where ``weighting`` is ``none``."""
+    return balanced_weights(labels, classes) if weighting == "balanced" else np.ones(len(labels), np.float32)
 
 
 def balanced_log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:

@@ -9,14 +9,16 @@ from typing import Self
 import numpy as np
 
 from emodag.models.base import (
-    INPUT,
+    FEATURES,
+    Chosen,
     Clips,
-    balanced_weights,
+    class_weights,
     require_every_class,
     save_probabilities_only,
     tempered_log_loss,
 )
-from emodag.params import Mlp as Settings
+from emodag.params import Params
+from emodag.speech import Speech
 
 #: A feature whose spread is below this share of its mean carries rounding errors of float32 rather than speech.
 _RESOLUTION = 1e-4
@@ -25,20 +27,20 @@ _RESOLUTION = 1e-4
 class Mlp:
     """Standardisation fitted on the training clips, then a perceptron stopped early by validation loss."""
 
-    def __init__(self, settings: Settings, *, classes: int, seed: int):
-        self.settings = settings
+    def __init__(self, params: Params, *, classes: int, seed: int):
+        self.settings = params.models.mlp
+        self.weighting = params.train.class_weights
         self.classes = classes
         self.seed = seed
-        self.rounds = 0
 
-    def fit(self, training: Clips, validation: Clips | None = None, rounds: int | None = None) -> Self:
-        """See :meth:`emodag.models.base.Classifier.fit`; a round is an epoch of Adam."""
+    def fit(self, training: Clips, validation: Clips | None = None, chosen: Chosen | None = None) -> Self:
+        """See :meth:`emodag.models.base.Classifier.fit`; ``rounds`` are epochs of Adam."""
         from sklearn.neural_network import MLPClassifier
 
         require_every_class(training.labels, self.classes)
-        self.scaler = standardiser(training.features)
-        features = self.scaler.transform(training.features)
-        weights = balanced_weights(training.labels, self.classes)
+        self.scaler = standardiser(training.speech.features)
+        features = self.scaler.transform(training.speech.features)
+        weights = class_weights(training.labels, self.classes, self.weighting)
         self.network = MLPClassifier(
             hidden_layer_sizes=self.settings.hidden,
             alpha=self.settings.alpha,
@@ -48,24 +50,27 @@ class Mlp:
             random_state=np.random.RandomState(self.seed),
         )
         best_loss, best = np.inf, None
-        for epoch in range(1, (rounds or self.settings.max_epochs) + 1):
+        epochs = chosen["rounds"] if chosen else self.settings.max_epochs
+        self.chosen, self.history = {"rounds": epochs}, []
+        for epoch in range(1, epochs + 1):
             self.network.partial_fit(features, training.labels, classes=range(self.classes), sample_weight=weights)
-            self.rounds = epoch
+            self.history.append({"loss": float(self.network.loss_)})
             if validation is None:
                 continue
-            loss = tempered_log_loss(self.predict_proba(validation.features), validation.labels)
+            loss = tempered_log_loss(self.predict_proba(validation.speech), validation.labels)
+            self.history[-1]["validation_loss"] = loss
             if loss < best_loss:
                 best_loss = loss
                 best = epoch, copy.deepcopy(self.network.coefs_), copy.deepcopy(self.network.intercepts_)
             elif epoch - best[0] >= self.settings.patience:
                 break
         if best:
-            self.rounds, self.network.coefs_, self.network.intercepts_ = best
+            self.chosen["rounds"], self.network.coefs_, self.network.intercepts_ = best
         return self
 
-    def predict_proba(self, features: np.ndarray) -> np.ndarray:
+    def predict_proba(self, speech: Speech) -> np.ndarray:
         """See :meth:`emodag.models.base.Classifier.predict_proba`."""
-        return self.network.predict_proba(self.scaler.transform(features)).astype(np.float32)
+        return self.network.predict_proba(self.scaler.transform(speech.features)).astype(np.float32)
 
     def export_onnx(self, path: Path) -> None:
         """See :meth:`emodag.models.base.Classifier.export_onnx`."""
@@ -77,7 +82,7 @@ class Mlp:
         model = convert_sklearn(
             pipeline,
             name="emodag",
-            initial_types=[(INPUT, FloatTensorType([None, self.scaler.n_features_in_]))],
+            initial_types=[(FEATURES, FloatTensorType([None, self.scaler.n_features_in_]))],
             options={id(pipeline): {"zipmap": False}},
             target_opset=18,
         )

@@ -7,28 +7,29 @@ from typing import Self
 
 import numpy as np
 
-from emodag.models.base import INPUT, Clips, balanced_weights, require_every_class, save_probabilities_only
-from emodag.params import Xgboost as Settings
+from emodag.models.base import FEATURES, Chosen, Clips, class_weights, require_every_class, save_probabilities_only
+from emodag.params import Params
+from emodag.speech import Speech
 
 
 class XGBoost:
     """Histogram trees, cut back to the round with the best validation loss."""
 
-    def __init__(self, settings: Settings, *, classes: int, seed: int):
-        self.settings = settings
+    def __init__(self, params: Params, *, classes: int, seed: int):
+        self.settings = params.models.xgboost
+        self.weighting = params.train.class_weights
         self.classes = classes
         self.seed = seed
-        self.rounds = 0
 
-    def fit(self, training: Clips, validation: Clips | None = None, rounds: int | None = None) -> Self:
-        """See :meth:`emodag.models.base.Classifier.fit`; a round adds one tree for each class."""
+    def fit(self, training: Clips, validation: Clips | None = None, chosen: Chosen | None = None) -> Self:
+        """See :meth:`emodag.models.base.Classifier.fit`; each of the ``rounds`` adds one tree for each class."""
         from xgboost import XGBClassifier
 
         require_every_class(training.labels, self.classes)
         settings = self.settings.model_dump(exclude={"max_rounds", "patience"})
         model = XGBClassifier(
             **settings,
-            n_estimators=rounds or self.settings.max_rounds,
+            n_estimators=chosen["rounds"] if chosen else self.settings.max_rounds,
             early_stopping_rounds=self.settings.patience if validation else None,
             objective="binary:logistic" if self.classes == 2 else "multi:softprob",
             eval_metric="logloss" if self.classes == 2 else "mlogloss",
@@ -37,23 +38,32 @@ class XGBoost:
             # The order in which threads add gradients would change the last digits.
             nthread=1,
         )
-        weighted = {"sample_weight": balanced_weights(training.labels, self.classes)}
-        if validation:
-            weighted["eval_set"] = [tuple(validation)]
-            weighted["sample_weight_eval_set"] = [balanced_weights(validation.labels, self.classes)]
-        model.fit(training.features, training.labels, **weighted, verbose=False)
-        self.rounds = model.best_iteration + 1 if validation else model.n_estimators
+        sets = [training, validation] if validation else [training]
+        weights = [class_weights(clips.labels, self.classes, self.weighting) for clips in sets]
+        model.fit(
+            training.speech.features,
+            training.labels,
+            sample_weight=weights[0],
+            eval_set=[(clips.speech.features, clips.labels) for clips in sets],
+            sample_weight_eval_set=weights,
+            verbose=False,
+        )
+        rounds = model.best_iteration + 1 if validation else model.n_estimators
+        self.chosen = {"rounds": rounds}
+        losses = [next(iter(measures.values())) for measures in model.evals_result().values()]
+        names = ("loss", "validation_loss")
+        self.history = [dict(zip(names, row, strict=False)) for row in zip(*losses, strict=True)]
 
         # Prediction and the ONNX converter treat the rounds after the best differently; without them, nothing differs.
-        booster = model.get_booster()[: self.rounds]
+        booster = model.get_booster()[:rounds]
         booster.set_attr(best_iteration=None, best_score=None)
         self.model = XGBClassifier(nthread=1)
         self.model.load_model(booster.save_raw("ubj"))
         return self
 
-    def predict_proba(self, features: np.ndarray) -> np.ndarray:
+    def predict_proba(self, speech: Speech) -> np.ndarray:
         """See :meth:`emodag.models.base.Classifier.predict_proba`."""
-        return self.model.predict_proba(features)
+        return self.model.predict_proba(speech.features)
 
     def export_onnx(self, path: Path) -> None:
         """See :meth:`emodag.models.base.Classifier.export_onnx`."""
@@ -73,7 +83,7 @@ class XGBoost:
         model = convert_sklearn(
             self.model,
             name="emodag",
-            initial_types=[(INPUT, FloatTensorType([None, self.model.n_features_in_]))],
+            initial_types=[(FEATURES, FloatTensorType([None, self.model.n_features_in_]))],
             options={id(self.model): {"zipmap": False}},
             target_opset={"": 18, "ai.onnx.ml": 3},
         )

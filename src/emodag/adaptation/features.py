@@ -1,22 +1,4 @@
-"""Normalisation of features by the unlabelled speech that they come from: nobody's, the clip's or the speaker's.
-
-**By speaker.** A voice shifts and stretches most features more than an emotion does; a speaker's own mean and spread,
-which need no label, take much of that away. Training statistics stand in where own clips are few: of ``n`` own clips,
-
-- the mean weighs ``n / (n + prior)`` beside the training mean, as in maximum a posteriori adaptation with a relevance
-  factor (Reynolds, Quatieri and Dunn 2000, doi 10.1006/dspr.1999.0361);
-- the variance weighs ``(n - 1) / (n - 1 + prior)`` beside the training variance, because spread shows in differences
-  only. That is an analogue of our own: the paper's rule for variances is another.
-
-A single clip keeps the training statistics, whatever the prior: it cannot tell its voice from its emotion. This rule
-was chosen with scores on RAVDESS's EmoBox folds in view, those of ``bench/encoder.py``, so they are no independent
-evidence for it: 55.3 % UAR, where moving the mean by ``1 / (1 + prior)`` of the distance gave 51.8 %.
-
-**By recording.** Each clip is its own recording, and its frames take the place of clips: every functional becomes what
-it would be, had each frame feature been standardised by its mean and standard deviation over the clip's frames, as in
-mean and variance normalisation of cepstra (Viikki and Laurila 1998, doi 10.1016/S0167-6393(98)00033-8). See
-:func:`by_own_frames`.
-"""
+"""Normalisation of features, a vector for each clip; see :mod:`emodag.adaptation`."""
 
 from __future__ import annotations
 
@@ -28,64 +10,18 @@ from itertools import takewhile
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-import pandas as pd
 
+from emodag.adaptation.groups import Groups
+from emodag.adaptation.rule import RESOLUTION, usable_std, weighed
 from emodag.errors import DataError
 from emodag.features.functionals import SPANS
 from emodag.params import Adaptation
-
-#: What titles and logs say of scores with each kind of adaptation.
-TOLD = {
-    "recording": "adapted by each clip's own frames",
-    "speaker": "adapted by each speaker's own unlabelled clips",
-}
-
-#: A speaker ``<corpus>/unknown`` is nobody: corpora call clips so of which nobody knows who speaks.
-UNKNOWN = "unknown"
 
 # Statistics of a frame feature: those that move with its mean, and those that only scale with its standard deviation.
 _STATISTIC = re.compile(
     r"(?P<feature>.+?)_(?:(?P<location>mean|voiced_mean|p\d{2,3})|"
     rf"(?P<spread>std|range|slope|voiced_std|{'|'.join(SPANS)}))"
 )
-
-#: A spread below this share of the mean is rounding of float32 rather than speech.
-_RESOLUTION = 1e-4
-
-#: No group's spread counts as less than this share of the training spread, so that what is constant in few clips of
-#: one voice does not blow up.
-_LEAST_SPREAD = 1e-2
-
-
-class Groups(NamedTuple):
-    """Who or what each clip belongs to."""
-
-    keys: np.ndarray  #: [clips], equal for clips of one group
-    originals: np.ndarray  #: bool [clips]; only these enter statistics, augmented copies do not
-
-    def of(self, rows: np.ndarray | slice) -> Groups:
-        """The groups of some clips, as positions [rows] or a slice."""
-        return Groups(self.keys[rows], self.originals[rows])
-
-
-def groups_of(index: pd.DataFrame, settings: Adaptation) -> Groups:
-    """The groups of the clips of an index (:data:`emodag.schema.INDEX`): speakers, or else recordings.
-
-    A copy belongs to the group of its parent. Clips of an unknown speaker are no voice in common: each is a group of
-    its own, with its copies.
-    """
-    originals = index["parent_id"].isna()
-    recordings = index["parent_id"].where(~originals, index["clip_id"])
-    if settings.by != "speaker":
-        return Groups(pd.factorize(recordings)[0], originals.to_numpy())
-    unknown = index["speaker"] == index["corpus"] + f"/{UNKNOWN}"
-    voices = pd.MultiIndex.from_arrays([index["speaker"], recordings.where(unknown, "")])
-    return Groups(pd.factorize(voices)[0], originals.to_numpy())
-
-
-def each_alone(clips: int) -> Groups:
-    """Groups for clips of which nobody knows who speaks: each is a group of its own."""
-    return Groups(np.arange(clips), np.full(clips, True))
 
 
 class OwnFrames(NamedTuple):
@@ -153,7 +89,7 @@ def by_own_frames(features: np.ndarray, functionals: OwnFrames) -> np.ndarray:
         np.asarray(features[:, columns], np.float64)
         for columns in (functionals.columns, functionals.mean, functionals.std)
     )
-    varies = (std > _RESOLUTION * np.abs(mean)) & (std > np.finfo(np.float32).tiny)
+    varies = (std > RESOLUTION * np.abs(mean)) & (std > np.finfo(np.float32).tiny)
     # Without voice, statistics over it are 0 by definition, standardised or not.
     silent = ~values[:, functionals.over_voice].any(axis=1)
     varies &= ~(silent[:, None] & functionals.over_voice)
@@ -192,7 +128,7 @@ class Normaliser:
             raise DataError(f"adaptation by {settings.by} needs training statistics, and there is no original clip")
         own = np.asarray(features[groups.originals], np.float64)
         mean, std = own.mean(axis=0), own.std(axis=0)
-        return cls(settings, mean, np.where(std > _RESOLUTION * np.abs(mean), std, 1.0), tuple(names))
+        return cls(settings, mean, usable_std(mean, std), tuple(names))
 
     def __call__(self, features: np.ndarray, groups: Groups) -> np.ndarray:
         """Features as they are, or normalised by the clips' own frames or by their speakers' clips.
@@ -223,43 +159,22 @@ class Normaliser:
 
     def _statistics(self, own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of a group with these original clips, [clips, features]."""
-        clips, prior = len(own), self.settings.prior
-        if clips < 2:
+        if len(own) < 2:
             return self.mean, self.std
-        weight = clips / (clips + prior)
-        mean = weight * own.mean(axis=0) + (1 - weight) * self.mean
-        weight = (clips - 1) / (clips - 1 + prior)
-        std = np.sqrt(weight * own.var(axis=0) + (1 - weight) * self.std**2)
-        return mean, np.maximum(std, _LEAST_SPREAD * self.std)
-
-    def describe(self) -> dict[str, Any]:
-        """What a bundle keeps; with the names, :meth:`from_description` makes the same normaliser of it, bit by bit."""
-        return self.settings.model_dump() | {"mean": self.mean.tolist(), "std": self.std.tolist()}
+        moments = own.mean(axis=0), own.var(axis=0)
+        return weighed(moments, (self.mean, self.std), clips=len(own), prior=self.settings.prior)
 
     @classmethod
-    def from_description(cls, description: dict[str, Any], names: Sequence[str]) -> Self:
-        """The normaliser of features with these names that :meth:`describe` described.
+    def of(cls, settings: Adaptation, mean: np.ndarray, std: np.ndarray, names: Sequence[str]) -> Self:
+        """The normaliser with statistics that were kept.
 
         Raises:
-            DataError: a key is missing, unknown or holds what it cannot, or the statistics do not fit the names.
+            DataError: ``recording`` finds no functionals among the names.
         """
-        try:
-            settings = dict(description)
-            mean, std = (np.array(settings.pop(key), np.float64) for key in ("mean", "std"))
-            settings = Adaptation(**settings)
-        except KeyError as error:
-            raise DataError(f"adaptation has no {error}") from None
-        except (TypeError, ValueError) as error:
-            raise DataError(f"adaptation: {' '.join(str(error).split())}") from None
-        expected = (len(names) if settings.by == "speaker" else 0,)
-        for key, values in (("mean", mean), ("std", std)):
-            if values.shape != expected or not np.isfinite(values).all():
-                raise DataError(
-                    f"adaptation.{key}: {list(values.shape)} values, or some that are not finite; by {settings.by} "
-                    f"needs {expected[0]} finite ones"
-                )
-        if not (std > 0).all():
-            raise DataError(f"adaptation.std: {std.min()} is no standard deviation; all must be above 0")
         if settings.by == "recording":
             OwnFrames.among(names)
         return cls(settings, mean, std, tuple(names))
+
+    def describe(self) -> dict[str, Any]:
+        """The statistics, as a bundle keeps them."""
+        return {"mean": self.mean.tolist(), "std": self.std.tolist()}

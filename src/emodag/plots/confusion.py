@@ -1,35 +1,16 @@
-"""The pictures that people look at, drawn alike: one colour per emotion, every title with its protocol and interval."""
+"""Confusion matrices and recalls."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emodag.labels import EMOTIONS
+from emodag.plots.base import COLOURS, FAINT, INK, bare, figure_with_axes, set_titles
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-#: The colour of each emotion, everywhere.
-COLOURS: Mapping[str, str] = MappingProxyType(
-    dict(
-        zip(
-            EMOTIONS,
-            ("#8a8f98", "#4fb3a5", "#d9a300", "#3f78b5", "#c93a3a", "#7d5ba6", "#6a9a3b", "#ef8636", "#8a6a4f"),
-            strict=True,
-        )
-    )
-)
-
-INK, FAINT, ALARM = "#22262e", "#6b7280", "#b3261e"
-_DPI = 160
-_HEADER, _MARGIN = 1.25, 0.2  # inches
-_NOTE_CHARACTERS_PER_INCH = 15
 
 
 def confusion_figure(
@@ -50,7 +31,7 @@ def confusion_figure(
     support = counts.sum(axis=1)
     shares = counts / support[:, None]
 
-    figure, axes = _figure(max(0.86 * len(columns), 4.2), 0.66 * len(rows), left=1.75)
+    figure, axes = figure_with_axes(max(0.86 * len(columns), 4.2), 0.66 * len(rows), left=1.75)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for row in range(len(rows)):
         for column in range(len(columns)):
@@ -75,7 +56,7 @@ def confusion_figure(
     axes.spines[:].set_visible(False)
     axes.set_xlabel("predicted", color=FAINT)
     axes.set_ylabel("spoken (clips)", color=FAINT)
-    _titles(figure, title, notes, leaky)
+    set_titles(figure, title, notes, leaky)
     return figure
 
 
@@ -102,7 +83,7 @@ def recall_figure(
         notes: how: protocol, clips, speakers, policies.
         leaky: the title says so, in another colour.
     """
-    figure, axes = _figure(6.4, 0.5 * len(classes), left=1.2)
+    figure, axes = figure_with_axes(6.4, 0.5 * len(classes), left=1.2)
     places = np.arange(len(classes))
     backing = {"facecolor": "white", "edgecolor": "none", "pad": 1}
     axes.barh(places, recalls, height=0.62, color=[COLOURS[emotion] for emotion in classes], zorder=2)
@@ -126,47 +107,6 @@ def recall_figure(
     axes.set_xlabel("recall", color=FAINT)
     axes.tick_params(length=0)
     axes.tick_params(axis="x", colors=FAINT)
-    _bare(axes)
-    _titles(figure, title, notes, leaky)
+    bare(axes)
+    set_titles(figure, title, notes, leaky)
     return figure
-
-
-def save(figure: Figure, path: str | Path) -> None:
-    """Write a figure as PNG; the same figure gives the same bytes."""
-    figure.savefig(path, format="png", dpi=_DPI, facecolor="white", metadata={"Software": None})
-
-
-def _figure(width: float, height: float, *, left: float) -> tuple[Figure, Axes]:
-    """A figure with axes of ``width`` x ``height`` inches, a header above and ``left`` inches for labels."""
-    # Not pyplot: it keeps every figure alive and looks for a display.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    right, bottom = 0.35, 0.65
-    whole = left + width + right, _HEADER + height + bottom
-    figure = Figure(figsize=whole)
-    FigureCanvasAgg(figure)
-    return figure, figure.add_axes((left / whole[0], bottom / whole[1], width / whole[0], height / whole[1]))
-
-
-def _titles(figure: Figure, title: str, notes: Sequence[str], leaky: bool) -> None:
-    """The title, and the notes in as many lines as the figure's width asks for."""
-    width, height = figure.get_size_inches()
-    lines = [""]
-    for note in notes:
-        longer = f"{lines[-1]} · {note}" if lines[-1] else note
-        if len(longer) <= _NOTE_CHARACTERS_PER_INCH * (width - 2 * _MARGIN):
-            lines[-1] = longer
-        else:
-            lines.append(note)
-    text = {"x": _MARGIN / width, "ha": "left", "va": "top"}
-    title = f"LEAKY: {title}" if leaky else title
-    figure.text(y=1 - 0.18 / height, s=title, color=ALARM if leaky else INK, fontsize=12, fontweight="bold", **text)
-    figure.text(y=1 - 0.46 / height, s="\n".join(lines), color=FAINT, fontsize=8, linespacing=1.45, **text)
-
-
-def _bare(axes: Axes) -> None:
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color("#d1d5db")
-    axes.xaxis.grid(True, color="#eceef1", zorder=0)
-    axes.set_axisbelow(True)

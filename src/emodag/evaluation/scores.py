@@ -6,12 +6,16 @@ test set neither helps nor harms. Nothing here returns NaN: what cannot be compu
 :class:`~emodag.errors.DataError`.
 
 The primary score is UAR, the unweighted average recall (Schuller et al., Interspeech 2009 Emotion Challenge).
+
+Where models of several seeds predicted the same clips, a clip stands in as many rows, one after the other, and
+``repeats`` says how many. UAR is linear in hits, so the score over all rows is the mean over the seeds; clips are counted
+once.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -66,12 +70,92 @@ def macro_f1(confusion: np.ndarray) -> float:
     return float(f1(confusion)[_present(confusion)].mean())
 
 
+class Resamples(NamedTuple):
+    """Test sets that might have been, drawn from one that was: made by :func:`resample`.
+
+    ``unit`` says what was drawn: speakers, or clips where there is one speaker only (what comes of it tells nothing about
+    other speakers).
+    """
+
+    units: np.ndarray  #: int [rows], the unit that each row belongs to
+    drawn: np.ndarray  #: float [resamples, units], how often each unit was drawn
+    unit: Literal["speakers", "clips"]
+
+    def recalls(
+        self, truth: np.ndarray, predicted: np.ndarray, classes: int, where: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The recall of each class in each resample, float [resamples, classes], and whether the class occurs there.
+
+        Args:
+            truth: int [rows].
+            predicted: int [rows].
+            classes: how many there are.
+            where: bool [rows], those that count; all without it.
+        """
+        rows = slice(None) if where is None else np.flatnonzero(where)
+        units, truth, predicted = self.units[rows], truth[rows], predicted[rows]
+        support, hits = np.zeros((2, self.drawn.shape[1], classes))
+        np.add.at(support, (units, truth), 1)
+        np.add.at(hits, (units, truth), truth == predicted)
+        support, hits = self.drawn @ support, self.drawn @ hits
+        return _ratio(hits, support), support > 0
+
+    def uar(
+        self, truth: np.ndarray, predicted: np.ndarray, classes: int, where: np.ndarray | None = None
+    ) -> np.ndarray:
+        """UAR in each resample, float [resamples]; NaN where it holds none of the rows. See :meth:`recalls`."""
+        recalls, occurs = self.recalls(truth, predicted, classes, where)
+        number = occurs.sum(axis=1)
+        return np.where(number > 0, recalls.sum(axis=1) / np.maximum(number, 1), np.nan)
+
+
+def resample(speakers: np.ndarray, *, resamples: int, seed: int, repeats: int = 1) -> Resamples:
+    """Draw speakers with replacement, with all their clips (Efron and Tibshirani 1993).
+
+    Clips of one speaker are alike, so drawing clips would make intervals too narrow.
+
+    Args:
+        speakers: an identifier per row, [rows].
+        resamples: how many are drawn.
+        seed: the same seed draws the same.
+        repeats: rows of each clip, one after the other.
+    """
+    names, units = np.unique(np.asarray(speakers, dtype=str), return_inverse=True)
+    unit: Literal["speakers", "clips"] = "speakers"
+    if len(names) == 1:
+        unit, units = "clips", np.arange(len(speakers)) // repeats
+    number = units.max() + 1
+    drawn = np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), size=resamples)
+    return Resamples(units, drawn.astype(float), unit)
+
+
+def percentiles(values: np.ndarray, confidence: float, *, units: int | None = None) -> tuple[float, float]:
+    """The interval that holds the share ``confidence`` of resampled values, less those that are NaN.
+
+    Of few units, such an interval is too narrow. Where ``units`` are given, it is expanded: its tails are those of a
+    normal interval that is as wide as Student's t makes it for so many units, ``Phi(-sqrt(n / (n - 1)) * t)``
+    (Hesterberg 2015, doi 10.1080/00031305.2015.1089789).
+
+    Raises:
+        DataError: no value is left, or there are fewer than two units.
+    """
+    values = values[~np.isnan(values)]
+    if len(values) == 0 or (units is not None and units < 2):
+        raise DataError("an interval needs two speakers at least, and resamples that hold some of them")
+    tail = (1 - confidence) / 2
+    if units is not None:
+        from scipy.stats import norm, t
+
+        tail = float(norm.cdf(np.sqrt(units / (units - 1)) * t.ppf(tail, units - 1)))
+    low, high = np.quantile(values, [tail, 1 - tail])
+    return float(low), float(high)
+
+
 @dataclass(frozen=True)
 class Intervals:
     """Percentile bootstrap intervals of UAR and of each class's recall.
 
-    ``unit`` says what was drawn: speakers, or clips where there is one speaker only (such an interval tells nothing
-    about other speakers).
+    ``unit`` says what was drawn, as in :class:`Resamples`.
     """
 
     uar: tuple[float, float]
@@ -88,11 +172,11 @@ def bootstrap_intervals(
     confidence: float = 0.95,
     resamples: int = 1000,
     seed: int = 0,
+    repeats: int = 1,
 ) -> Intervals:
-    """Intervals from resampling speakers with replacement (Efron and Tibshirani 1993, percentile method).
+    """Intervals from resampled speakers (:func:`resample`), by the percentile method.
 
-    Clips of one speaker are alike, so drawing clips would make the interval too narrow: whole speakers are drawn, with
-    all their clips. A class that no drawn speaker has is left out of that resample's mean.
+    A class that no drawn speaker has is left out of that resample's mean.
 
     Args:
         truth: int [clips].
@@ -102,6 +186,7 @@ def bootstrap_intervals(
         confidence: share of the resamples inside the interval.
         resamples: how many are drawn.
         seed: the same seed gives the same interval.
+        repeats: rows of each clip, one after the other.
 
     Raises:
         DataError: as :func:`confusion_matrix`, or the speakers do not match the clips.
@@ -109,27 +194,12 @@ def bootstrap_intervals(
     confusion_matrix(truth, predicted, classes)
     if len(speakers) != len(truth):
         raise DataError(f"{len(speakers)} speakers are given for {len(truth)} clips")
-    names, unit_of_clip = np.unique(np.asarray(speakers, dtype=str), return_inverse=True)
-    unit: Literal["speakers", "clips"] = "speakers"
-    if len(names) == 1:
-        unit, unit_of_clip = "clips", np.arange(len(truth))
-    units = unit_of_clip.max() + 1
-    support, hits = np.zeros((2, units, classes))
-    np.add.at(support, (unit_of_clip, truth), 1)
-    np.add.at(hits, (unit_of_clip, truth), truth == predicted)
-
-    drawn = np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), size=resamples).astype(float)
-    support, hits = drawn @ support, drawn @ hits
-    occurs = support > 0
-    recalls = _ratio(hits, support)
-    uars = recalls.sum(axis=1) / occurs.sum(axis=1)
-
-    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    drawn = resample(speakers, resamples=resamples, seed=seed, repeats=repeats)
+    recalls, occurs = drawn.recalls(np.asarray(truth), np.asarray(predicted), classes)
     of_class = np.zeros((classes, 2))
     for number in np.flatnonzero(occurs.any(axis=0)):
-        of_class[number] = np.quantile(recalls[occurs[:, number], number], tails)
-    low, high = np.quantile(uars, tails)
-    return Intervals((float(low), float(high)), of_class, unit)
+        of_class[number] = percentiles(recalls[occurs[:, number], number], confidence)
+    return Intervals(percentiles(recalls.sum(axis=1) / occurs.sum(axis=1), confidence), of_class, drawn.unit)
 
 
 @dataclass(frozen=True)
@@ -141,6 +211,7 @@ class Scores:
     intervals: Intervals
     clips: int
     speakers: int
+    repeats: int = 1  #: rows of each clip, by models of as many seeds; ``confusion`` counts them all
 
     @property
     def present(self) -> tuple[str, ...]:
@@ -172,7 +243,7 @@ class Scores:
         support = self.confusion.sum(axis=1)
         return {
             emotion: {name: float(values[number]) for name, values in columns.items()}
-            | {"support": int(support[number])}
+            | {"support": int(support[number]) // self.repeats}
             for number, emotion in enumerate(self.classes)
             if support[number]
         }
@@ -187,6 +258,7 @@ def evaluate(
     confidence: float = 0.95,
     resamples: int = 1000,
     seed: int = 0,
+    repeats: int = 1,
 ) -> Scores:
     """Every score of one test set; see :func:`bootstrap_intervals` for the arguments.
 
@@ -197,10 +269,18 @@ def evaluate(
         classes=tuple(classes),
         confusion=confusion_matrix(truth, predicted, len(classes)),
         intervals=bootstrap_intervals(
-            truth, predicted, speakers, len(classes), confidence=confidence, resamples=resamples, seed=seed
+            truth,
+            predicted,
+            speakers,
+            len(classes),
+            confidence=confidence,
+            resamples=resamples,
+            seed=seed,
+            repeats=repeats,
         ),
-        clips=len(truth),
+        clips=len(truth) // repeats,
         speakers=len(np.unique(np.asarray(speakers, dtype=str))),
+        repeats=repeats,
     )
 
 

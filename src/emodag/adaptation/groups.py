@@ -1,0 +1,50 @@
+"""Whose unlabelled clips stand for a voice: the groups that adaptation goes by."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from emodag.params import Adaptation
+
+#: What titles and logs say of scores with each kind of adaptation.
+TOLD = {
+    "recording": "adapted by each clip's own frames",
+    "speaker": "adapted by each speaker's own unlabelled clips",
+}
+
+#: A speaker ``<corpus>/unknown`` is nobody: corpora call clips so of which nobody knows who speaks.
+UNKNOWN = "unknown"
+
+
+class Groups(NamedTuple):
+    """Who or what each clip belongs to."""
+
+    keys: np.ndarray  #: [clips], equal for clips of one group
+    originals: np.ndarray  #: bool [clips]; only these enter statistics, augmented copies do not
+
+    def of(self, rows: np.ndarray | slice) -> Groups:
+        """The groups of some clips, as positions [rows] or a slice."""
+        return Groups(self.keys[rows], self.originals[rows])
+
+
+def groups_of(index: pd.DataFrame, settings: Adaptation) -> Groups:
+    """The groups of the clips of an index (:data:`emodag.schema.INDEX`): speakers, or else recordings.
+
+    A copy belongs to the group of its parent. Clips of an unknown speaker are no voice in common: each is a group of
+    its own, with its copies.
+    """
+    originals = index["parent_id"].isna()
+    recordings = index["parent_id"].where(~originals, index["clip_id"])
+    if settings.by != "speaker":
+        return Groups(pd.factorize(recordings)[0], originals.to_numpy())
+    unknown = index["speaker"] == index["corpus"] + f"/{UNKNOWN}"
+    voices = pd.MultiIndex.from_arrays([index["speaker"], recordings.where(unknown, "")])
+    return Groups(pd.factorize(voices)[0], originals.to_numpy())
+
+
+def each_alone(clips: int) -> Groups:
+    """Groups for clips of which nobody knows who speaks: each is a group of its own."""
+    return Groups(np.arange(clips), np.full(clips, True))

@@ -1,0 +1,93 @@
+"""What finished folds gave, kept until the training that they belong to is complete, so that a killed one goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import numpy as np
+import pandas as pd
+
+from emodag.files import atomic_file
+from emodag.params import Params
+
+if TYPE_CHECKING:
+    from emodag.training import Material
+
+_SECONDS_KEPT = 30 * 24 * 3600
+_ARRAYS = ("test", "validation")
+
+
+class Checkpoints(NamedTuple):
+    """The folder of one training, named by a digest of all that its results depend on."""
+
+    folder: Path
+
+    @classmethod
+    def open(cls, kept: Path, material: Material, folds: pd.DataFrame, params: Params) -> Self:
+        """The checkpoints of a training on this material with these folds, params and this code.
+
+        Those of other trainings that nobody went on with for a month are deleted.
+        """
+        kept = kept.absolute()  # workers may stand elsewhere
+        folder = kept / _digest(material, folds, params)
+        folder.mkdir(parents=True, exist_ok=True)
+        for other in kept.iterdir():
+            if other != folder and time.time() - other.stat().st_mtime > _SECONDS_KEPT:
+                shutil.rmtree(other, ignore_errors=True)
+        return cls(folder)
+
+    def write(self, seed: int, fold: int, outcome: dict[str, Any]) -> None:
+        """Keep what a fold gave; on another machine than the one that opened this, nothing is kept."""
+        if not self.folder.is_dir():
+            return
+        facts = {key: value for key, value in outcome.items() if key not in (*_ARRAYS, "onnx")}
+        with atomic_file(self._path(seed, fold)) as path, path.open("wb") as file:
+            np.savez(
+                file,
+                **{name: outcome[name] for name in _ARRAYS},
+                onnx=np.frombuffer(outcome["onnx"], np.uint8),
+                facts=np.array(json.dumps(facts)),
+            )
+
+    def read(self, seed: int, fold: int) -> dict[str, Any] | None:
+        """What a fold gave, bit by bit; nothing if it is not finished."""
+        path = self._path(seed, fold)
+        if not path.is_file():
+            return None
+        with np.load(path, allow_pickle=False) as stored:
+            return (
+                {name: stored[name] for name in _ARRAYS}
+                | {"onnx": stored["onnx"].tobytes()}
+                | json.loads(str(stored["facts"]))
+            )
+
+    def close(self) -> None:
+        """Delete them: the training is complete."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _path(self, seed: int, fold: int) -> Path:
+        return self.folder / f"seed-{seed}-fold-{fold}.npz"
+
+
+def _digest(material: Material, folds: pd.DataFrame, params: Params) -> str:
+    digest = hashlib.sha256()
+    speech = material.speech
+    arrays = [speech.features, material.labels, material.groups.keys, material.groups.originals]
+    for sequences in (speech.frames, speech.embedding_frames):
+        arrays += [] if sequences is None else [sequences.values, sequences.starts, sequences.counts]
+    for array in arrays:
+        if array is not None:
+            digest.update(f"{array.dtype}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+    members = {name: getattr(params.models, name).model_dump() for name in (*params.members(), params.model)}
+    settings = [members, params.model, params.seed, params.train.model_dump(), params.adaptation.model_dump()]
+    digest.update(json.dumps([settings, material.classes, speech.names], sort_keys=True).encode())
+    digest.update(folds.to_csv(index=False).encode())
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:32]

@@ -1,0 +1,122 @@
+"""The look that all pictures share: one colour per emotion, titles with protocol and interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from emodag.files import atomic_file
+from emodag.labels import EMOTIONS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: The colour of each emotion, everywhere.
+COLOURS: Mapping[str, str] = MappingProxyType(
+    dict(
+        zip(
+            EMOTIONS,
+            ("#8a8f98", "#4fb3a5", "#d9a300", "#3f78b5", "#c93a3a", "#7d5ba6", "#6a9a3b", "#ef8636", "#8a6a4f"),
+            strict=True,
+        )
+    )
+)
+
+INK, FAINT, ALARM = "#22262e", "#6b7280", "#b3261e"
+_DPI = 160
+_HEADER, _MARGIN = 1.25, 0.2  # inches
+_NOTE_CHARACTERS_PER_INCH = 15
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Write a figure as PNG; the same figure gives the same bytes."""
+    figure.savefig(path, format="png", dpi=_DPI, facecolor="white", metadata={"Software": None})
+
+
+def save_into(folder: Path, figures: Mapping[str, Figure], stale: str) -> None:
+    """Write figures by their file names, each whole or not at all; other files that the pattern ``stale`` fits go."""
+    for name, figure in figures.items():
+        with atomic_file(folder / name) as path:
+            save(figure, path)
+    for path in folder.glob(stale):
+        if path.name not in figures:
+            path.unlink()
+
+
+def svg(figure: Figure) -> bytes:
+    """A figure as SVG on no ground, its text as outlines; the same figure gives the same bytes."""
+    from matplotlib import rc_context
+
+    content = BytesIO()
+    with rc_context({"svg.hashsalt": "emodag", "svg.fonttype": "path"}):
+        figure.savefig(content, format="svg", dpi=_DPI, transparent=True, metadata={"Date": None, "Creator": None})
+    return content.getvalue()
+
+
+def figure_with_axes(width: float, height: float, *, left: float) -> tuple[Figure, Axes]:
+    """A figure with axes of ``width`` x ``height`` inches, a header above and ``left`` inches for labels."""
+    # Not pyplot: it keeps every figure alive and looks for a display.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    right, bottom = 0.35, 0.65
+    whole = left + width + right, _HEADER + height + bottom
+    figure = Figure(figsize=whole)
+    FigureCanvasAgg(figure)
+    return figure, figure.add_axes((left / whole[0], bottom / whole[1], width / whole[0], height / whole[1]))
+
+
+def panels(
+    count: int, *, columns: int, width: float, height: float, left: float, below: float = 0.65
+) -> tuple[Figure, list[Axes]]:
+    """A figure with ``count`` axes of ``width`` x ``height`` inches, row by row, under one header.
+
+    Args:
+        count: of axes.
+        columns: how many stand side by side.
+        width: of each; inches.
+        height: of each; inches.
+        left: of each, for its labels; inches.
+        below: of each, for its labels; inches.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows, between, right = -(-count // columns), 0.3, 0.25
+    whole = columns * (left + width) + right, _HEADER + rows * (height + below) + (rows - 1) * between
+    figure = Figure(figsize=whole)
+    FigureCanvasAgg(figure)
+    made = []
+    for number in range(count):
+        row, column = divmod(number, columns)
+        corner = left + column * (left + width), whole[1] - _HEADER - (row + 1) * height - row * (below + between)
+        made.append(figure.add_axes((corner[0] / whole[0], corner[1] / whole[1], width / whole[0], height / whole[1])))
+    return figure, made
+
+
+def set_titles(figure: Figure, title: str, notes: Sequence[str], leaky: bool) -> None:
+    """The title, and the notes in as many lines as the figure's width asks for."""
+    width, height = figure.get_size_inches()
+    lines = [""]
+    for note in notes:
+        longer = f"{lines[-1]} · {note}" if lines[-1] else note
+        if len(longer) <= _NOTE_CHARACTERS_PER_INCH * (width - 2 * _MARGIN):
+            lines[-1] = longer
+        else:
+            lines.append(note)
+    text = {"x": _MARGIN / width, "ha": "left", "va": "top"}
+    title = f"LEAKY: {title}" if leaky else title
+    figure.text(y=1 - 0.18 / height, s=title, color=ALARM if leaky else INK, fontsize=12, fontweight="bold", **text)
+    figure.text(y=1 - 0.46 / height, s="\n".join(lines), color=FAINT, fontsize=8, linespacing=1.45, **text)
+
+
+def bare(axes: Axes) -> None:
+    """Nothing around the axes but the line below, and faint vertical lines."""
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color("#d1d5db")
+    axes.xaxis.grid(True, color="#eceef1", zorder=0)
+    axes.set_axisbelow(True)

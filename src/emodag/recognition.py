@@ -1,0 +1,188 @@
+"""From sound to emotions with a shipped model, through the very steps that its training clips went through."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from pydantic import ValidationError
+
+from emodag import audio
+from emodag.adaptation import Groups
+from emodag.bundle import Bundle
+from emodag.cleaning import clean
+from emodag.errors import AudioError, DataError
+from emodag.evaluation.calibration import tempered
+from emodag.features import encoders
+from emodag.features.corpus import cut, span_of
+from emodag.features.encoders import Embedding
+from emodag.features.encoders.base import without_places
+from emodag.features.extraction import ClipFeatures, extract, names
+from emodag.features.store import VERSION
+from emodag.params import Diarize, Encoder, Featurize, Section
+from emodag.speech import Sequences, Speech, sequences_of
+
+_Section = TypeVar("_Section", bound=Section)
+
+#: What stands for the emotion where the model is not sure enough of any.
+UNKNOWN = "unknown"
+
+
+class Recognition(NamedTuple):
+    """What a model makes of clips."""
+
+    raw: np.ndarray  #: the model's own probabilities, float32 [clips, classes]
+    probabilities: np.ndarray  #: calibrated, float64 [clips, classes]
+    emotions: tuple[str, ...]  #: the most probable class of each, or :data:`UNKNOWN`
+
+
+class Spoken(NamedTuple):
+    """The speech of a recording."""
+
+    samples: np.ndarray  #: float32 [samples] at 16 kHz
+    start: float  #: s, where they begin in the recording
+    turns: list[tuple[float, float]]  #: s, within the samples
+
+
+class Recogniser:
+    """Recognises emotions in recordings, one clip each."""
+
+    def __init__(self, bundle: Bundle, encoder: Encoder | None = None):
+        """Take a bundle, and where the pretrained encoder lies if it sees embeddings.
+
+        Args:
+            bundle: the model.
+            encoder: whose ``model`` and ``folder`` say where it lies, which no bundle knows; without it, the file or
+                folder of the bundle's ``model`` is looked for in the bundle's ``folder``.
+
+        Raises:
+            DataError: the bundle's settings are not of this version, or the encoder is another than the model's.
+            ParamsError: the encoder is missing or cannot be used.
+        """
+        self.bundle = bundle
+        featurize = _section(Featurize, {key: bundle.settings.get(key) for key in Featurize.model_fields})
+        where = featurize.encoder if encoder is None else encoder
+        kind = "none" if bundle.encoder == "none" else featurize.encoder.kind
+        placed = featurize.encoder.model_copy(update={"kind": kind, "model": where.model, "folder": where.folder})
+        self.featurize = featurize.model_copy(update={"encoder": placed})
+        self._encoder = encoders.describe(placed)
+        self._check_settings()
+
+    def _check_settings(self) -> None:
+        """Make sure that this version computes what the model was trained on."""
+        stored = names(self.featurize)
+        computed = {*stored.functionals, *stored.columns, *(self._encoder.names if self._encoder else ())}
+        seen = (*self.bundle.names, *self.bundle.columns, *self.bundle.embedding_columns)
+        if missing := [name for name in seen if name not in computed]:
+            raise DataError(
+                f"the model sees {', '.join(missing[:5])}, and the settings that it was trained with do not give that; "
+                "run train again"
+            )
+        settings = without_places(self.featurize.model_dump()) | {
+            "version": VERSION,
+            "encoder_sha256": self._encoder.sha256 if self._encoder else None,
+        }
+        frames = sequences_of([np.empty((0, len(self.bundle.columns)))], self.bundle.columns)
+        speech = Speech(None, self.bundle.names, frames if self.bundle.columns else None)
+        self.bundle.check_features(speech, settings, "this version of emodag")
+
+    def __call__(self, recordings: Sequence[np.ndarray], speakers: Sequence[str] | None = None) -> Recognition:
+        """Recognise recordings, float32 [samples] at 16 kHz each, as :func:`read` gives them.
+
+        Args:
+            recordings: one clip each.
+            speakers: who speaks in each, for a model that adapts to speakers; without them, each is a voice alone.
+
+        Raises:
+            AudioError: samples are not one channel of finite numbers.
+            DataError: a recording has no sample, or is far beyond full scale.
+        """
+        speech = self.speech([self.spoken(samples) for samples in recordings])
+        groups = None if speakers is None else Groups(np.asarray(speakers), np.full(len(speech), True))
+        return self.of_speech(speech, groups)
+
+    def of_speech(self, speech: Speech, groups: Groups | None = None) -> Recognition:
+        """Recognise clips that are featurized; see :meth:`emodag.bundle.Bundle.predict_proba`."""
+        raw = self.bundle.predict_proba(speech, groups)
+        probabilities = tempered(raw, self.bundle.temperature)
+        emotions = tuple(
+            self.bundle.classes[row.argmax()] if row.max() >= self.bundle.unknown else UNKNOWN for row in probabilities
+        )
+        return Recognition(raw, probabilities, emotions)
+
+    def spoken(self, samples: np.ndarray) -> Spoken:
+        """The speech of a recording, cut as ``featurize.trim`` says; all of it where no speech is found."""
+        from emodag.diarization import to_turns
+
+        annotation = self._diarizer.diarize(samples, uri="recording")
+        turns = [(turn.start, turn.end) for turn in to_turns(annotation, "recording").itertuples()]
+        turns = turns or [(0.0, round(len(samples) / audio.SAMPLE_RATE, 6))]
+        span = span_of(turns) if self.featurize.trim else None
+        kept, within = cut(samples, span, turns)
+        return Spoken(kept, span[0] if span else 0.0, within)
+
+    def speech(self, clips: Sequence[Spoken]) -> Speech:
+        """Clips as the model sees them, before adaptation."""
+        found = [extract(clip.samples, self.featurize, clip.turns) for clip in clips]
+        embeddings = self._embeddings(clips)
+        return Speech(
+            self._features(found, embeddings) if self.bundle.names else None,
+            self.bundle.names,
+            self._frames([each.frames for each in found]) if self.bundle.columns else None,
+            sequences_of([each.frames for each in embeddings], self.bundle.embedding_columns)
+            if self.bundle.embedding_columns
+            else None,
+        )
+
+    def _features(self, found: Sequence[ClipFeatures], embeddings: Sequence[Embedding]) -> np.ndarray:
+        stored = names(self.featurize).functionals
+        rows = [each.functionals for each in found]
+        if self._encoder:
+            stored += self._encoder.names
+            rows = [np.concatenate([row, each.clip]) for row, each in zip(rows, embeddings, strict=True)]
+        place = {name: number for number, name in enumerate(stored)}
+        return np.stack(rows)[:, [place[name] for name in self.bundle.names]]
+
+    def _frames(self, frames: Sequence[np.ndarray]) -> Sequences:
+        place = {name: number for number, name in enumerate(names(self.featurize).columns)}
+        columns = [place[name] for name in self.bundle.columns]
+        return sequences_of([each[:, columns] for each in frames], self.bundle.columns)
+
+    def _embeddings(self, clips: Sequence[Spoken]) -> list[Embedding]:
+        if self._encoder is None:
+            return []
+        session = encoders.open_encoder(self._encoder, self.featurize.encoder)
+        return session.embed([clean(clip.samples, self.featurize.clean) for clip in clips])
+
+    @cached_property
+    def _diarizer(self):
+        from emodag.diarization import create
+
+        return create(_section(Diarize, self.bundle.diarize))
+
+
+def read(path: str | Path) -> np.ndarray:
+    """The samples of a recording of any format as the pipeline keeps them: float32 [samples], mono, 16 kHz, 16 bit.
+
+    Raises:
+        AudioError: the file cannot be decoded, or nothing is left of it at 16 kHz.
+    """
+    recording = audio.read(path)
+    samples = audio.to_pcm16(audio.resample(recording.samples, recording.rate)).astype(np.float32) / 32768
+    if not len(samples):
+        raise AudioError("too_short", f"{Path(path).name} is shorter than one sample at {audio.SAMPLE_RATE} Hz")
+    return samples
+
+
+def _section(kind: type[_Section], values: dict) -> _Section:
+    """A section of the params that a bundle keeps."""
+    try:
+        return kind.model_validate_json(json.dumps(values))
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(map(str, fault["loc"]))
+        raise DataError(f"the bundle's settings: {place}: {fault['msg']}; run train again") from None

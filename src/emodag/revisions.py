@@ -1,0 +1,216 @@
+"""What a run of the pipeline left behind, read back without touching the workspace: its params and its predictions.
+
+A run is named as people know it: a DVC experiment, any git revision, ``workspace`` for the files that lie here, or the
+id of an MLflow run. Predictions of a revision come from DVC's cache, or from its remote where there is one.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from emodag import layout, schema, tracking
+from emodag.errors import DataError
+from emodag.labels import EMOTIONS
+from emodag.params import flatten
+from emodag.splits import CROSS_CORPUS, is_leaky
+
+WORKSPACE = "workspace"
+
+_OUT_OF_FOLD = layout.PREDICTIONS / "predictions.parquet"
+_SCORED = layout.REPORT / "predictions.parquet"
+_RUN_ID = re.compile(r"[0-9a-f]{32}")
+_DIGITS = re.compile(r"[0-9a-f]{12,}")
+_LONGEST_LABEL = 20
+
+
+@dataclass(frozen=True)
+class Tested:
+    """The predictions of one corpus's clips."""
+
+    table: pd.DataFrame  #: by :func:`emodag.schema.predictions`
+    classes: tuple[str, ...]  #: of its probability columns
+    protocol: str
+    leaky: bool  #: whether tested speakers were trained on
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A run of the pipeline, as far as two of them are compared."""
+
+    name: str  #: as the user named it
+    told: str  #: what it is: ``the workspace``, ``revision 0c95406``, ``MLflow run ...``
+    params: dict[str, str]  #: flat, as text
+    corpora: dict[str, Tested]  #: those of train first
+
+    @property
+    def label(self) -> str:
+        """The name as titles show it: of a long one the start."""
+        if _DIGITS.fullmatch(self.name):
+            return self.name[:8]
+        return self.name if len(self.name) <= _LONGEST_LABEL else f"{self.name[: _LONGEST_LABEL - 1]}…"
+
+
+def read(name: str) -> Revision:
+    """Find a run of the pipeline by its name and read what it left.
+
+    Args:
+        name: ``workspace``, a DVC experiment, a git revision, or the id of an MLflow run. Where several fit, the first.
+
+    Raises:
+        DataError: nothing is called so, or its predictions cannot be had; the message says what would help.
+    """
+    if name == WORKSPACE:
+        return _from_files(name, "the workspace", _read_here, "run `dvc repro train`")
+    if commit := _commit(name):
+        missing = (
+            "neither DVC's cache nor a remote holds them for this commit: `dvc pull` where they were pushed, or run "
+            f"`dvc exp apply {name}` (an experiment) or `git checkout {name}`, and then `dvc repro train`"
+        )
+        return _from_files(name, f"revision {commit[:7]}", _reader_at(commit), missing)
+    if _RUN_ID.fullmatch(name):
+        return _from_mlflow(name)
+    raise DataError(
+        f"{name!r} is no DVC experiment, no git revision and no id of an MLflow run (32 hexadecimal digits); `dvc exp "
+        "show` and `git log` list what there is, and `workspace` stands for the files here"
+    )
+
+
+def _commit(name: str) -> str | None:
+    """The commit of a git revision or DVC experiment; ``None`` if there is none."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        repo = Repo()
+    except DvcException as error:
+        raise DataError(f"{Path.cwd()}: {error}; run from the root of the checkout") from None
+    with repo:
+        from dvc.scm import NoSCM, resolve_rev
+
+        if isinstance(repo.scm, NoSCM):
+            raise DataError(f"{Path.cwd()}: no git repository; only {WORKSPACE!r} and MLflow runs can be read")
+        try:
+            return resolve_rev(repo.scm, name)
+        except DvcException:
+            return None
+
+
+def _read_here(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def _reader_at(commit: str) -> Callable[[Path], bytes]:
+    from dvc.api import DVCFileSystem
+
+    files = DVCFileSystem(str(Path.cwd()), rev=commit)
+
+    def read_at(path: Path) -> bytes:
+        with files.open(path.as_posix(), "rb") as file:
+            return file.read()
+
+    return read_at
+
+
+def _from_files(name: str, told: str, read_file: Callable[[Path], bytes], missing: str) -> Revision:
+    try:
+        params = yaml.safe_load(read_file(layout.PARAMS))
+        params = {key: str(value) for key, value in flatten(params).items()}
+    except (OSError, yaml.YAMLError, AttributeError):
+        raise DataError(f"{name}: {told} holds no {layout.PARAMS} of this project") from None
+    return _revision(name, told, params, read_file, missing)
+
+
+def _from_mlflow(run_id: str) -> Revision:
+    from tempfile import TemporaryDirectory
+
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    client = MlflowClient(tracking_uri=tracking.store_uri())
+    try:
+        run = client.get_run(run_id)
+        # What evaluate logs, and the params, are its parent's.
+        run = client.get_run(run.data.tags.get("mlflow.parentRunId", run_id))
+    except MlflowException as error:
+        raise DataError(f"{run_id}: no such run in MLflow at {tracking.store_uri()} ({error})") from None
+
+    def download(path: Path) -> bytes:
+        with TemporaryDirectory() as folder:
+            try:
+                return Path(client.download_artifacts(run.info.run_id, path.as_posix(), folder)).read_bytes()
+            except (MlflowException, OSError) as error:
+                raise FileNotFoundError(str(error)) from None
+
+    missing = "the run did not log them; only runs whose evaluate stage has finished did"
+    return _revision(run_id, f"MLflow run {run.info.run_name}", dict(run.data.params), download, missing)
+
+
+def _revision(
+    name: str, told: str, params: dict[str, str], read_file: Callable[[Path], bytes], missing: str
+) -> Revision:
+    try:
+        content = read_file(_OUT_OF_FOLD)
+    except OSError:
+        raise DataError(f"{name}: the predictions of {told} ({_OUT_OF_FOLD}) are not here; {missing}") from None
+    protocol = params.get("train.protocol", "unknown")
+    corpora = {
+        corpus: Tested(*table, protocol, is_leaky(corpus, protocol))
+        for corpus, table in _by_corpus(content, f"{name}: {_OUT_OF_FOLD}").items()
+    }
+    try:
+        content = read_file(_SCORED)
+    except OSError:
+        return Revision(name, told, params, corpora)  # evaluate did not run, so test corpora were not predicted
+    tested = {
+        corpus: Tested(*table, CROSS_CORPUS, False)
+        for corpus, table in _by_corpus(content, f"{name}: {_SCORED}").items()
+        if corpus not in corpora
+    }
+    return Revision(name, told, params, corpora | tested)
+
+
+def _by_corpus(content: bytes, source: str) -> dict[str, tuple[pd.DataFrame, tuple[str, ...]]]:
+    """Each corpus's rows of a Parquet table of predictions, with the classes that they have probabilities of."""
+    try:
+        table = pd.read_parquet(io.BytesIO(content))
+        corpus_of = table["clip_id"].str.split("/").str[0]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{source}: no table of predictions: {error}") from None
+    found = {}
+    for corpus, rows in table.groupby(corpus_of, sort=True):
+        classes = tuple(emotion for emotion in EMOTIONS if emotion in rows and rows[emotion].notna().all())
+        contract = schema.predictions(classes)
+        if missing := [column for column in contract.columns if column not in rows]:
+            raise DataError(
+                f"{source}: no column {', '.join(missing)}; another version of emodag wrote this, which this one cannot "
+                "compare. Run the pipeline again there"
+            )
+        found[str(corpus)] = schema.validate(rows[list(contract.columns)], contract, source), classes
+    return found
+
+
+def differing(first: Revision, second: Revision) -> dict[str, tuple[str, str]]:
+    """The params in which two runs differ, ``absent`` where one lacks the key; where work runs is left out."""
+    keys = sorted(first.params.keys() | second.params.keys())
+    pairs = {key: (first.params.get(key, "absent"), second.params.get(key, "absent")) for key in keys}
+    return {
+        key: pair
+        for key, pair in pairs.items()
+        if not key.startswith(("compute.", "tracking.")) and not _alike(*pair)
+    }
+
+
+def _alike(first: Any, second: Any) -> bool:
+    """Whether two values are the same, be they written ``1`` or ``1.0``."""
+    try:
+        return first == second or float(first) == float(second)
+    except ValueError:
+        return False
