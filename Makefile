@@ -10,7 +10,7 @@ export PYANNOTE_METRICS_ENABLED := false
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup options repro test ui lint bench results bench-augmentation bench-encoder bench-features bench-pitch bench-scale
+.PHONY: help setup options repro test ui lint bench results bench-augmentation bench-encoder bench-features bench-pitch bench-scale bench-train
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ bench-pitch: $(READY) ## measure F0 against other methods [CORPORA=PATH]; writes
 
 bench-scale: $(READY) ## measure speed and memory at scale: make bench-scale CORPORA=PATH; writes bench/results/scale.json
 	python bench/scale.py "$(CORPORA)"
+
+bench-train: $(READY) ## measure how long networks train: make bench-train CORPORA=PATH; writes bench/results/train.json
+	python bench/train.py "$(CORPORA)"
 
 results: $(READY) ## score real corpora: make results CORPORA=PATH [ENCODER=FILE]; writes metrics/results.json and tables
 	python bench/results.py "$(CORPORA)" "$(ENCODER)"

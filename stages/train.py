@@ -9,6 +9,7 @@ import numpy as np
 from _stage import stage
 from emodag import bundle, datasets, layout, models, schema, training
 from emodag.adaptation import TOLD, groups_of
+from emodag.background import Background
 from emodag.files import atomic_directory
 from emodag.leakage import check_leakage
 from emodag.predict import prediction_table, uar_by
@@ -40,13 +41,16 @@ def train(params, run):
     shipped = bundle.make(final, data, params, done, by_corpus)
     originals = data.originals()
     some = np.unique(np.linspace(0, len(originals.index) - 1, CHECKED).round().astype(int))
-    adapted = final.adapter(originals.speech, groups_of(originals.index, params.adaptation)).of(some)
+    adapted = final.adapter(originals.speech, groups_of(originals.index, params.adaptation))
+    background = Background.of(adapted, originals.labels)
+    adapted = adapted.of(some)
     expected = final.model.predict_proba(adapted)
     difference = bundle.check_export(shipped, adapted, expected)
 
     contract = schema.predictions(data.classes)
     with atomic_directory(layout.MODELS) as folder, atomic_directory(layout.PREDICTIONS) as predictions:
         shipped.save(folder)
+        background.save(folder)
         reference = prediction_table(originals.index.iloc[some], expected, data.classes, seed=params.seed)
         schema.write(reference, contract, folder / "reference.parquet")
         for (_, fold), outcome in done.outcomes.items():

@@ -115,3 +115,133 @@ def synthetic_corpus():
             )
 
     return Synthetic
+
+
+@pytest.fixture(scope="session")
+def spoken_corpus(tmp_path_factory):
+    """28 clips that eSpeak NG speaks, through organize, diarize and featurize, with embeddings of a tiny encoder.
+
+    ``ship(model, ...)`` trains on all of them and gives the folder of a bundle with its background.
+    """
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    from emodag import bundle, corpora, datasets, models, params, synthesis, training
+    from emodag.adaptation import groups_of
+    from emodag.background import Background
+    from emodag.diarization import diarize_corpus
+    from emodag.features import featurize_corpus
+    from emodag.features.corpus import read_source
+    from emodag.organization import organize_corpus
+
+    root = tmp_path_factory.mktemp("spoken")
+    # Frames are means over 8 steps of each fourth mel band.
+    kernel = np.zeros((16, 64, 8), np.float32)
+    kernel[np.arange(16), 4 * np.arange(16)] = 1 / 8
+    nodes = [
+        helper.make_node("Conv", ["log_mel", "kernel"], ["steps"], kernel_shape=[8], strides=[8]),
+        helper.make_node("Transpose", ["steps"], ["frames"], perm=[0, 2, 1]),
+    ]
+    inputs, outputs = (
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shape])]
+        for name, shape in (("log_mel", [64, "time"]), ("frames", ["time", 16]))
+    )
+    graph = helper.make_graph(nodes, "bands", inputs, outputs, [numpy_helper.from_array(kernel, "kernel")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.save(model, root / "bands.onnx")
+
+    default = params.load(ROOT / "params.yaml").changed(
+        {
+            "featurize.encoder.kind": "onnx",
+            "featurize.encoder.model": "bands.onnx",
+            "featurize.encoder.folder": str(root),
+            "models.mlp.hidden": [16],
+            "models.cnn.filters": [4, 8],
+            "train.neural.max_epochs": 3,
+        }
+    )
+    organized, turns, features = root / "organized", root / "turns", root / "features" / "train" / "demo_en"
+    for folder in (organized, turns, features):
+        folder.mkdir(parents=True)
+    synthesis.synthesize("demo_en", root / "raw", speakers=4, takes=1, seed=0, jobs=1)
+    organize_corpus(corpora.get("demo_en"), root / "raw", organized, default.organize, jobs=1)
+    manifest = schema.read(organized / "manifest.parquet", schema.MANIFEST)
+    diarize_corpus(manifest, organized, turns, default.diarize, jobs=1)
+    featurize_corpus([read_source(organized, turns)], features, default.featurize, jobs=1)
+
+    class Spoken:
+        folder = root
+        params = default
+        clips = [organized / path for path in manifest["path"]]  # noqa: RUF012
+
+        @staticmethod
+        def data(changed):
+            """The data set as the model of the params sees it; its clips are in the order of ``clips``."""
+            needs = models.needs(changed)
+            return datasets.load(["demo_en"], "train", needs, root / "features", changed.train.inputs)
+
+        @classmethod
+        def ship(cls, model, **changes):
+            """The folder of a model trained with changed params, keys with ``__`` for dots."""
+            changed = default.changed({"model": model} | {key.replace("__", "."): changes[key] for key in changes})
+            data = cls.data(changed)
+            chosen = {"mlp": {"rounds": 30}}.get(model)
+            fitted = training.fit_final(data, changed, chosen)
+            outcome = training.Outcome(None, None, 1.5, {}, [], {}, b"")
+            done = training.CrossValidation(pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), {(0, 1): outcome})
+            folder = tmp_path_factory.mktemp(model)
+            bundle.make(fitted, data, changed, done, {"demo_en": 0.5}).save(folder)
+            adapted = fitted.adapter(data.speech, groups_of(data.index, changed.adaptation))
+            Background.of(adapted, data.labels).save(folder)
+            return folder
+
+    return Spoken
+
+
+@pytest.fixture(scope="session")
+def spoken():
+    """``spoken(emotion, number)``: 0.4 s that stand for speech, float32 [samples] at 16 kHz.
+
+    A buzz over noise, low and soft where it is neutral, high and loud where it is angry; a number makes another one.
+    """
+
+    def make(emotion: str, number: int = 0) -> np.ndarray:
+        rng = np.random.default_rng([number, len(emotion)])
+        pitch, level = {"neutral": (110, 0.08), "angry": (240, 0.4)}[emotion]
+        time = np.arange(int(0.4 * 16_000)) / 16_000
+        buzz = sum(
+            np.sin(2 * np.pi * pitch * (1 + 0.02 * (number % 10)) * harmonic * time) / harmonic
+            for harmonic in range(1, 9)
+        )
+        return (level * (0.4 * buzz + 0.1 * rng.normal(size=len(time)))).clip(-1, 1).astype(np.float32)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def hearing_bundle(synthetic_corpus, spoken):
+    """A bundle that hears recordings: a small model of the real features of ``spoken``, neutral and angry."""
+    from emodag import bundle, params
+    from emodag.features.encoders.base import without_places
+    from emodag.features.extraction import extract, names
+    from emodag.features.store import VERSION
+    from emodag.splits import split
+    from emodag.training import cross_validate, fit_final
+
+    loaded = params.load(ROOT / "params.yaml")
+    mlp = loaded.models.mlp.model_copy(update={"hidden": [8], "max_epochs": 10})
+    loaded = loaded.model_copy(
+        update={
+            "model": "mlp",
+            "models": loaded.models.model_copy(update={"mlp": mlp}),
+            "train": loaded.train.model_copy(update={"folds": 2, "keep_folds": False}),
+            "compute": loaded.compute.model_copy(update={"jobs": 1}),
+        }
+    )
+    index, _ = synthetic_corpus.make("alpha", 4, ("neutral", "angry"), takes=3, copies=0)
+    clips = [extract(spoken(emotion, n), loaded.featurize) for n, emotion in enumerate(index["emotion"])]
+    functionals = np.stack([clip.functionals for clip in clips])
+    settings = without_places(loaded.featurize.model_dump()) | {"version": VERSION, "encoder_sha256": None}
+    data = Dataset(index, Speech(functionals, names(loaded.featurize).functionals), settings, "spoken")
+    done = cross_validate(data, split(index, loaded.train, 0), loaded)
+    return bundle.make(fit_final(data, loaded, done.chosen), data, loaded, done, {"alpha": 0.5})

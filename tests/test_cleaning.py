@@ -13,7 +13,7 @@ RATE = 16000
 
 
 def settings(*steps: str, gate_db: float = 40.0, window: float = 0.1, strength: float = 1.0) -> Clean:
-    return Clean(steps=list(steps), gate_db=gate_db, gate_window=window, denoise_strength=strength)
+    return Clean(steps=list(steps), gate_db=gate_db, gate_window=window, denoise_strength=strength, level_db=-26.0)
 
 
 def decibels(samples: np.ndarray) -> float:
@@ -54,6 +54,18 @@ def test_the_gate_mutes_what_is_soft_and_touches_nothing_else(speech, noise, win
     assert muted[2 * RATE + hold :].all()
     assert not muted[RATE + hold : 2 * RATE - hold].any()
     np.testing.assert_array_equal(gated[~muted], noisy[~muted])
+
+
+@pytest.mark.parametrize("gain", [0.01, 1.0, 2.5])
+def test_levelled_clips_are_the_same_however_loud_they_were(speech, gain):
+    levelled = clean(speech * np.float32(gain), settings("level"))
+    assert levelled.dtype == np.float32
+    assert decibels(levelled) == pytest.approx(-26.0, abs=1e-3)
+    np.testing.assert_allclose(levelled, clean(speech, settings("level")), rtol=1e-5)
+
+
+def test_silence_has_no_level():
+    np.testing.assert_array_equal(clean(np.zeros(100, np.float32), settings("level")), 0)
 
 
 @pytest.mark.parametrize("gate_db", [20.0, 40.0, 60.0])

@@ -59,7 +59,14 @@ def test_a_missing_and_an_unreadable_table_are_told(tmp_path):
 
 
 def test_predictions_hold_one_probability_per_class():
-    table = pd.DataFrame({"clip_id": ["a"], "fold": [1], "emotion": ["sad"], "happy": [0.4], "sad": [0.6]})
+    table = pd.DataFrame({"clip_id": ["a"], "speaker": ["x/1"], "fold": [1], "seed": [0], "temperature": [1.5]})
+    table = table.assign(emotion="sad", happy=0.4, sad=0.6)
     schema.validate(table, schema.predictions(("happy", "sad")), "predictions")
     with pytest.raises(DataError, match="sad"):
         schema.validate(table.assign(sad=1.5), schema.predictions(("happy", "sad")), "predictions")
+    with pytest.raises(DataError, match="temperature"):
+        schema.validate(table.assign(temperature=0.0), schema.predictions(("happy", "sad")), "predictions")
+    with pytest.raises(DataError, match="clip_id"):
+        schema.validate(pd.concat([table, table]), schema.predictions(("happy", "sad")), "predictions")
+    both = pd.concat([table, table.assign(seed=1)])
+    assert len(schema.validate(both, schema.predictions(("happy", "sad")), "predictions")) == 2

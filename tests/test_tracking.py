@@ -5,8 +5,11 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import mlflow
+import pandas as pd
 import pytest
 import yaml
 from mlflow import MlflowClient
@@ -94,6 +97,49 @@ def test_results_of_the_final_stage_stand_on_the_parent_too(checkout):
     assert [entry.path for entry in client.list_artifacts(parent.info.run_id, "report")] == ["report/report.txt"]
 
 
+def test_the_shipped_model_is_registered_once_a_run_and_can_be_loaded(checkout, hearing_bundle, spoken):
+    loaded = with_model("mlp")
+    for uar in (0.25, 0.5):
+        with tracking.stage_run(loaded, "evaluate") as run:
+            run.log_model(hearing_bundle, loaded, {"alpha": uar})
+    with tracking.stage_run(with_model("xgboost"), "evaluate") as run:
+        run.log_model(hearing_bundle, loaded, {"alpha": 0.5})
+    client = MlflowClient(tracking.store_uri())
+    second, first = client.search_model_versions("name = 'emodag'", order_by=["version_number DESC"])
+    assert {version.run_id for version in (first, second)} == {parent.info.run_id for parent in runs()[0]}
+    expected = {
+        "corpora": "alpha",
+        "protocol": "speaker_kfold",
+        "leaky": "False",
+        "uar.alpha": "0.5000",
+        "model": "mlp",
+    }
+    assert expected.items() <= first.tags.items()
+    assert first.tags["commit"] == tracking.commit()
+    served = mlflow.pyfunc.load_model(first.source)
+    sent = pd.DataFrame({"samples": [spoken("angry").tolist()], "rate": [16_000]})
+    assert served.predict(sent)["emotion"].isin([*hearing_bundle.classes, "unknown"]).all()
+
+
+def test_without_a_name_for_it_no_model_is_registered(checkout, hearing_bundle):
+    content = yaml.safe_load(Path("params.yaml").read_text())
+    Path("params.yaml").write_text(yaml.safe_dump(content | {"tracking": content["tracking"] | {"model": ""}}))
+    with tracking.stage_run(params.load(), "evaluate") as run:
+        run.log_model(hearing_bundle, params.load(), {"alpha": 0.5})
+    client = MlflowClient(tracking.store_uri())
+    assert not client.search_registered_models()
+    (parent,), _ = runs()
+    assert "model/MLmodel" in [entry.path for entry in client.list_artifacts(parent.info.run_id, "model")]
+
+
+def test_a_model_that_cannot_be_served_is_told_and_the_run_goes_on(checkout, hearing_bundle, capsys):
+    with tracking.stage_run(with_model("mlp"), "evaluate") as run:
+        run.log_model(replace(hearing_bundle, names=("unheard_of",)), params.load(), {"alpha": 0.5})
+        run.log_metrics({"uar": 0.5})
+    assert "the model is not logged for serving" in capsys.readouterr().err
+    assert runs()[0][0].data.metrics["uar"] == 0.5
+
+
 def test_a_stage_restored_from_the_cache_is_linked_to_the_run_that_made_it(checkout):
     with tracking.stage_run(with_model("mlp"), "organize@demo_en"):
         pass
@@ -120,12 +166,13 @@ def test_a_failing_stage_is_marked_failed_and_a_later_one_mends_the_parent(check
     assert runs()[0][0].info.status == "FINISHED"
 
 
-def test_an_unreachable_store_is_told_and_does_not_end_the_stage(checkout, monkeypatch, capsys):
+def test_an_unreachable_store_is_told_and_does_not_end_the_stage(checkout, monkeypatch, capsys, hearing_bundle):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     reached = False
     with tracking.stage_run(with_model("mlp"), "evaluate") as run:
         run.log_metrics({"uar": 0.5})
         run.log_artifact("params.yaml")
+        run.log_model(hearing_bundle, params.load(), {"alpha": 0.5})
         reached = True
     assert reached
     assert "http://127.0.0.1:9 cannot be used" in capsys.readouterr().err

@@ -1,6 +1,6 @@
-"""Optional cleaning of a clip before anything is computed from it: muting what is soft, and reducing noise.
+"""Optional cleaning of a clip before anything is computed from it: muting what is soft, reducing noise, one level.
 
-Both keep the length, so turns stay right.
+All keep the length, so turns stay right.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ def clean(samples: np.ndarray, settings: Clean) -> np.ndarray:
     steps = {
         "gate": lambda sound: gate(sound, settings.gate_db, settings.gate_window),
         "denoise": lambda sound: denoise(sound, settings.denoise_strength),
+        "level": lambda sound: level(sound, settings.level_db),
     }
     for step in settings.steps:
         samples = steps[step](samples)
@@ -51,6 +52,22 @@ def gate(samples: np.ndarray, threshold_db: float, window: float) -> np.ndarray:
     magnitude = np.abs(samples)
     envelope = maximum_filter1d(magnitude, size=max(1, round(window * SAMPLE_RATE)), mode="nearest")
     return np.where(envelope >= magnitude.max(initial=0.0) * 10 ** (-threshold_db / 20), samples, np.float32(0))
+
+
+def level(samples: np.ndarray, target_db: float) -> np.ndarray:
+    """Scale a clip to a root mean square that is the same for all clips.
+
+    How loud a recording is tells of the voice as long as all were made at one gain. Where each was set to full scale by
+    itself, as EmoDB's were, or nobody knows, it misleads a model that learnt it elsewhere.
+
+    Args:
+        samples: float32 ``[samples]``.
+        target_db: the root mean square of the result, in dB of full scale; silence stays as it is.
+    """
+    energy = np.mean(np.square(samples, dtype=np.float64)) if len(samples) else 0.0
+    if energy == 0:
+        return samples
+    return (samples * (10 ** (target_db / 20) / np.sqrt(energy))).astype(np.float32)
 
 
 def denoise(samples: np.ndarray, strength: float) -> np.ndarray:

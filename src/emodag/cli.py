@@ -1,4 +1,4 @@
-"""The command line: ``emodag corpora ...``, ``emodag check``, ``emodag plot``, ``emodag prune``, ``emodag ui``.
+"""The command line: ``emodag corpora ...``, ``emodag check``, ``emodag plot``, ``emodag compare`` and others.
 
 Each command imports what it needs when it runs, so that ``emodag --help`` answers at once.
 """
@@ -24,6 +24,11 @@ corpora = typer.Typer(help="The corpora: what is known, what is here, what is us
 app.add_typer(corpora, name="corpora")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="a published corpus, or your own name for a folder")]
+
+
+def _folder(content: str) -> typer.models.OptionInfo:
+    """An option for a folder to write to; a file, or a folder that cannot be written, is refused before any work."""
+    return typer.Option(metavar="FOLDER", file_okay=False, writable=True, help=content)
 
 
 @corpora.command("list")
@@ -181,6 +186,27 @@ def plot(
         print(picture)
 
 
+@app.command()
+def explain(
+    file: Annotated[Path, typer.Argument(metavar="FILE", dir_okay=False, help="a recording of any format")],
+    models: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="of the model; models/ of this checkout if left out")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="for the picture and the JSON; FILE's own if left out")
+    ] = None,
+) -> None:
+    """Recognise the emotion of a recording and say what speaks for it and against it: printed, as PNG and as JSON."""
+    from emodag import explanation, layout, params
+
+    file_of_params = _params_file()
+    encoder = params.load(file_of_params).featurize.encoder
+    encoder = encoder.model_copy(update={"folder": str(file_of_params.parent / encoder.folder)})
+    folder = file_of_params.parent / layout.MODELS if models is None else models
+    found, written = explanation.write(file, folder, file.parent if out is None else out, encoder)
+    print("\n".join([str(file), *found.told(), *map(str, written)]))
+
+
 def _params_file() -> Path:
     """The ``params.yaml`` of the checkout around the working directory, else of the one that this library lies in.
 
@@ -192,6 +218,69 @@ def _params_file() -> Path:
     found = (place / layout.PARAMS for place in (here, *here.parents, library))
     ours = (path for path in found if path.is_file() and b"\nfeaturize:" in b"\n" + path.read_bytes())
     return next(ours, layout.PARAMS)
+
+
+@app.command()
+def compare(
+    first: Annotated[
+        str, typer.Argument(metavar="A", help="a DVC experiment, git revision, MLflow run or `workspace`")
+    ],
+    second: Annotated[str, typer.Argument(metavar="B", help="the other one; differences are B less A")],
+    corpus: Annotated[
+        str | None, typer.Option(metavar="C", help="this one only; all that both predicted if left out")
+    ] = None,
+    out: Annotated[Path, _folder("for comparison.json and the pictures")] = Path("comparison"),
+    as_json: Annotated[bool, typer.Option("--json", help="print comparison.json instead of words")] = False,
+) -> None:
+    """Say whether B recognises more than A on the same clips, by how much, and whether that may be chance."""
+    import json
+
+    from emodag import comparing, params, revisions
+
+    settings = params.load()
+    runs = revisions.read(first), revisions.read(second)
+    found = comparing.pairs(*runs, settings.evaluate, settings.seed, corpus)
+    content = comparing.write(found, *runs, out)
+    print(json.dumps(content, indent=2, ensure_ascii=False) if as_json else comparing.describe(found, *runs))
+
+
+@app.command()
+def matrix(
+    adapt: Annotated[
+        Literal["none", "recording", "speaker"] | None, typer.Option(help="by whose clips; adaptation.by if left out")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="a model of params.yaml; `model` if left out")
+    ] = None,
+    out: Annotated[Path, _folder("for the table and the picture")] = Path("matrix"),
+) -> None:
+    """Train on each corpus of params.yaml and test on every other; within a corpus, cross-validate by speaker."""
+    from emodag import matrix as matrices
+    from emodag import params
+    from emodag.parallel import workers
+
+    changes = {"adaptation.by": adapt, "model": model}
+    settings = params.load().changed({key: value for key, value in changes.items() if value is not None})
+    with workers(settings.compute):
+        found = matrices.cross(matrices.load(settings), settings)
+    matrices.write(found, out)
+    print(found)
+
+
+@app.command()
+def audit(
+    out: Annotated[Path, _folder("for audit.json and the picture")] = Path("audit"),
+) -> None:
+    """Show how much a leaky split would flatter the model of params.yaml."""
+    from emodag import audit as audits
+    from emodag import params
+    from emodag.parallel import workers
+
+    settings = params.load()
+    with workers(settings.compute):
+        found = audits.run(settings)
+    audits.write(found, out)
+    print(found)
 
 
 @app.command()

@@ -15,14 +15,15 @@ from emodag.evaluation.comparison import Comparison, compare
 from emodag.files import write_json
 from emodag.labels import in_order
 from emodag.params import Evaluate
-from emodag.predict import decisions
-from emodag.revisions import Revision, Tested
+from emodag.revisions import Predicted, Revision
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Below so many speakers, percentile intervals are known to be too narrow.
-_FEW_SPEAKERS = 10
+#: With fewer speakers, 95 % intervals held the true difference in 75 to 87 % of simulations, and no p is below 0.05.
+_FEWEST_SPEAKERS = 6
+
+_PARAMS_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Pair:
 
     corpus: str
     names: tuple[str, str]
-    tested: tuple[Tested, Tested]
+    tested: tuple[Predicted, Predicted]
     comparison: Comparison
     left_out: tuple[int, int]  #: clips that only the first, or only the second, predicted
 
@@ -53,12 +54,14 @@ class Pair:
             else f"{second} and {first} recognise equally much"
         )
         over = f"over {found.speakers} speakers" if found.unit == "speakers" else "over clips of one speaker"
-        how += f" ({found.confidence:.0%} interval {low:.1f} to {high:.1f}, {over})"
+        how += (
+            f" ({found.confidence:.0%} interval {_points(found.interval[0])} to {_points(found.interval[1])}, {over})"
+        )
         if found.is_clear:
             return f"{how}: the difference is unlikely to be chance."
         if low > 0 or high < 0:
             return f"{how}: too few {found.unit} agree to tell it from chance (p {_p(found.p)} by swapping them)."
-        return f"{how}: it cannot be told from chance."
+        return f"{how}: the difference cannot be told from chance."
 
     @property
     def warnings(self) -> list[str]:
@@ -83,24 +86,25 @@ class Pair:
             if unknown := [emotion for emotion in self.comparison.classes if emotion not in tested.classes]:
                 told.append(f"{name} does not know {', '.join(unknown)}, so it recognises no clip of that")
         if first.classes != second.classes:
-            told.append(f"{self.names[0]} chose among {len(first.classes)} emotions, {self.names[1]} among "
-                        f"{len(second.classes)}: the fewer, the easier")
+            told.append(
+                f"{self.names[0]} chose among {len(first.classes)} emotions, {self.names[1]} among "
+                f"{len(second.classes)}: the fewer, the easier"
+            )
         if self.comparison.speakers == 1:
             told.append("one speaker only: nothing is said about other voices")
-        elif self.comparison.speakers < _FEW_SPEAKERS:
+        elif self.comparison.speakers < _FEWEST_SPEAKERS:
             told.append(
-                f"intervals over so few speakers ({self.comparison.speakers}) are too narrow; rather believe p"
+                f"{self.comparison.speakers} speakers are too few: intervals over them are too narrow, and p cannot be "
+                f"below {0.5 ** (self.comparison.speakers - 1):.2f}"
             )
         return told
 
     @property
     def title(self) -> str:
         """The corpus and the difference with its interval."""
-        low, high = 100 * np.array(self.comparison.interval)
-        return (
-            f"{self.corpus}: {self.names[1]} against {self.names[0]}: "
-            f"{100 * self.comparison.difference:+.1f} points of UAR [{low:.1f}, {high:.1f}]"
-        )
+        low, high = map(_points, self.comparison.interval)
+        points = _points(self.comparison.difference, "+")
+        return f"{self.corpus}: {self.names[1]} against {self.names[0]}: {points} points of UAR [{low}, {high}]"
 
     @property
     def notes(self) -> list[str]:
@@ -166,11 +170,11 @@ class Pair:
             lines.append(f"  {name:<{width}}  UAR {uar:.1%} [{100 * low:.1f}, {100 * high:.1f}]")
         lines.append(f"  {self.conclusion}")
         lines.append(
-            f"  {self.names[1]} is ahead in {found.superiority:.0%} of the resamples of {found.unit}. Clips that only one "
-            f"recognises: {found.mcnemar.first_only} {self.names[0]}, {found.mcnemar.second_only} {self.names[1]}."
+            f"  {self.names[1]} is ahead in {found.superiority:.0%} of the resamples of {found.unit}. Clips that only "
+            f"one recognises: {found.mcnemar.first_only} {self.names[0]}, {found.mcnemar.second_only} {self.names[1]}."
         )
         recalls = [
-            f"{emotion} {100 * (after - before):+.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+            f"{emotion} {_points(after - before, '+')} [{_points(low)}, {_points(high)}]"
             for emotion, before, after, (low, high) in zip(
                 found.classes, *found.recalls, found.recall_intervals, strict=True
             )
@@ -181,14 +185,10 @@ class Pair:
     def figure(self) -> Figure:
         """The two scores, the bootstrap's differences, and the emotions."""
         leaky = any(tested.leaky for tested in self.tested)
-        return plots.comparison_figure(
-            self.comparison, self.names, title=self.title, notes=self.notes, leaky=leaky
-        )
+        return plots.comparison_figure(self.comparison, self.names, title=self.title, notes=self.notes, leaky=leaky)
 
 
-def pairs(
-    first: Revision, second: Revision, settings: Evaluate, seed: int, corpus: str | None = None
-) -> list[Pair]:
+def pairs(first: Revision, second: Revision, settings: Evaluate, seed: int, corpus: str | None = None) -> list[Pair]:
     """Two runs compared on every corpus that both predicted, or on one.
 
     Raises:
@@ -247,8 +247,9 @@ def pair(first: Revision, second: Revision, corpus: str, settings: Evaluate, see
 
 def clip_hits(table: pd.DataFrame, classes: tuple[str, ...]) -> pd.DataFrame:
     """Each clip's ``speaker``, ``emotion`` and ``hit``: the share of its rows, a row per seed, that are right."""
-    truth, predicted = decisions(table, classes)
-    rows = table[["clip_id", "speaker", "emotion"]].assign(hit=truth == predicted)
+    # By name: the truth may be none of the model's classes.
+    predicted = np.array(classes)[table[list(classes)].to_numpy().argmax(axis=1)]
+    rows = table[["clip_id", "speaker", "emotion"]].assign(hit=table["emotion"].to_numpy() == predicted)
     return rows.groupby("clip_id", sort=True).agg(
         speaker=("speaker", "first"), emotion=("emotion", "first"), hit=("hit", "mean")
     )
@@ -258,9 +259,7 @@ def _why_emotions_differ(first: Revision, second: Revision) -> str:
     policies = [revision.params.get("train.calm", "unknown") for revision in (first, second)]
     if policies[0] == policies[1]:
         return ""
-    return (
-        f"; train.calm is {policies[0]} there and {policies[1]} here, and only runs with the same policy can be compared"
-    )
+    return f"; train.calm is {policies[0]} there and {policies[1]} here: only runs with the same one can be compared"
 
 
 def write(found: list[Pair], first: Revision, second: Revision, folder: Path) -> dict[str, Any]:
@@ -278,6 +277,21 @@ def write(found: list[Pair], first: Revision, second: Revision, folder: Path) ->
     plots.save_into(folder, figures, stale="comparison_*.png")
     write_json(folder / "comparison.json", content)
     return content
+
+
+def describe(found: list[Pair], first: Revision, second: Revision) -> str:
+    """For the terminal: what was compared, in which params they differ, and each corpus."""
+    lines = [f"{run.label}: {run.told}" for run in (first, second)]
+    changes = revisions.differing(first, second)
+    lines += [f"  {key}: {before} -> {after}" for key, (before, after) in list(changes.items())[:_PARAMS_SHOWN]]
+    if len(changes) > _PARAMS_SHOWN:
+        lines.append(f"  and {len(changes) - _PARAMS_SHOWN} other params; comparison.json lists them all")
+    return "\n".join([*lines, "" if changes else "  the same params", *map(str, found)])
+
+
+def _points(share: float, sign: str = "") -> str:
+    """A share of 1 in points; what rounds to nothing has no minus before it."""
+    return f"{round(100 * share, 1) + 0.0:{sign}.1f}"
 
 
 def _p(value: float) -> str:

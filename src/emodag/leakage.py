@@ -6,6 +6,7 @@ It trusts nothing that made the tables. A leak raises :class:`~emodag.errors.Lea
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -30,8 +31,7 @@ def check_leakage(folds: pd.DataFrame, predictions: pd.DataFrame, index: pd.Data
             fold, not at all or twice.
     """
     _known(folds, predictions, index)
-    columns = ["clip_id", "corpus", "speaker", "md5", "parent_id"]
-    rows = folds.merge(index[columns], on="clip_id", how="left")
+    rows = _with_facts(folds, index)
     _speakers_apart(rows, protocol)
     _copies_train_with_their_parents(rows)
     _audio_apart(rows, index)
@@ -55,6 +55,29 @@ def check_disjoint(index: pd.DataFrame, trained: pd.DataFrame, corpus: str) -> N
         f"{corpus} is a test corpus, but clips of it, or their speakers, are among the training data of the shipped "
         "model; take one of the corpora out of params.yaml",
     )
+
+
+class Leaks(NamedTuple):
+    """What stands on two sides of a fold, sorted."""
+
+    speakers: list[str]
+    copies: list[str]  #: augmented copies that train where the clip they came from is validated or tested
+    audio: list[str]  #: clips of which another part of the fold has the very samples
+
+
+def leaks(folds: pd.DataFrame, index: pd.DataFrame) -> Leaks:
+    """What :func:`check_leakage` would refuse in folds, all of it and whatever their protocol."""
+    rows = _with_facts(folds, index)
+    equal = rows.merge(_in_two_parts(rows, "md5")[["fold", "md5"]], on=["fold", "md5"])
+    return Leaks(
+        sorted(set(_in_two_parts(rows, "speaker")["speaker"])),
+        sorted(set(_without_parent(rows)["clip_id"])),
+        sorted(set(equal["clip_id"])),
+    )
+
+
+def _with_facts(folds: pd.DataFrame, index: pd.DataFrame) -> pd.DataFrame:
+    return folds.merge(index[["clip_id", "corpus", "speaker", "md5", "parent_id"]], on="clip_id", how="left")
 
 
 def _known(folds: pd.DataFrame, predictions: pd.DataFrame, index: pd.DataFrame) -> None:
@@ -81,13 +104,17 @@ def _copies_train_with_their_parents(rows: pd.DataFrame) -> None:
         _with_fold(copies[copies["part"] != "train"]),
         "augmented copies are validated or tested; only original recordings may be",
     )
-    training = rows.loc[rows["part"] == "train", ["fold", "clip_id"]]
-    trained = pd.MultiIndex.from_frame(training)
-    parents = pd.MultiIndex.from_frame(copies[["fold", "parent_id"]])
     _refuse(
-        _with_fold(copies[~parents.isin(trained)]),
+        _with_fold(_without_parent(rows)),
         "augmented copies train in a fold in which the clip they came from does not",
     )
+
+
+def _without_parent(rows: pd.DataFrame) -> pd.DataFrame:
+    """Augmented copies in a fold in which the clip they came from does not train."""
+    copies = rows[rows["parent_id"].notna()]
+    trained = pd.MultiIndex.from_frame(rows.loc[rows["part"] == "train", ["fold", "clip_id"]])
+    return copies[~pd.MultiIndex.from_frame(copies[["fold", "parent_id"]]).isin(trained)]
 
 
 def _audio_apart(rows: pd.DataFrame, index: pd.DataFrame) -> None:

@@ -7,6 +7,8 @@ accepted there.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -217,10 +219,11 @@ class Augment(Section):
 class Clean(Section):
     """Optional cleaning of a clip before anything is computed from it."""
 
-    steps: list[Literal["gate", "denoise"]] = Field(description="in this order; none by default")
+    steps: list[Literal["gate", "denoise", "level"]] = Field(description="in this order; none by default")
     gate_db: float = Field(gt=0, le=120, description="the gate closes this far below the clip's loudest moment; dB")
     gate_window: float = Field(gt=0, le=1, description="of the envelope; seconds")
     denoise_strength: float = Field(ge=0, le=1, description="share by which noise is reduced")
+    level_db: float = Field(ge=-60, le=-6, description="root mean square of a levelled clip; dB of full scale")
 
     @model_validator(mode="after")
     def _once(self) -> Clean:
@@ -578,9 +581,16 @@ class Robustness(Section):
 
     clips: int = Field(ge=0, description="of each corpus, drawn evenly over emotions and speakers; 0 leaves it all out")
     noise: list[float] = Field(description="signal-to-noise ratios of white noise; dB")
-    reverb: list[Annotated[float, Field(gt=0, le=3)]] = Field(description="reverberation times (RT60) of rooms; s")
+    reverb: list[Annotated[float, Field(ge=0.1, le=3)]] = Field(description="reverberation times (RT60) of rooms; s")
     telephone: bool = Field(description="300 to 3400 Hz and mu-law at 8 kHz")
-    gain: list[float] = Field(description="dB")
+    gain: list[Annotated[float, Field(ge=-60, le=60)]] = Field(description="dB")
+
+
+class Importance(Section):
+    """How much UAR falls when the values of a group of features are dealt anew among tested clips."""
+
+    clips: int = Field(ge=0, description="of all corpora together, drawn evenly over emotions and speakers; 0 for none")
+    repeats: int = Field(ge=1, description="how often they are dealt anew")
 
 
 class Evaluate(Section):
@@ -590,6 +600,7 @@ class Evaluate(Section):
     resamples: int = Field(ge=100, description="bootstrap resamples over speakers")
     bins: int = Field(ge=2, le=100, description="of confidence, for the calibration error and its diagram")
     robustness: Robustness
+    importance: Importance
     matrix: bool = Field(description="train on each corpus alone too and test on every other")
     examples: int = Field(ge=0, description="misclassified clips of each corpus that the report plays")
 
@@ -607,6 +618,7 @@ class Tracking(Section):
     """MLflow."""
 
     experiment: str = Field(min_length=1)
+    model: str = Field(description="the shipped model's name in MLflow's registry; empty registers none")
 
 
 class Params(Section):
@@ -660,6 +672,18 @@ class Params(Section):
             if group != EMBEDDING and not getattr(self.featurize.frames, group):
                 raise ValueError(f"models.{model} sees {group}, and featurize.frames.{group} is false")
 
+    def changed(self, changes: Mapping[str, Any]) -> Params:
+        """These params with other values under some dotted keys, validated as those of the file.
+
+        Raises:
+            ParamsError: a value is not accepted.
+        """
+        content = self.model_dump(mode="json")
+        for key, value in changes.items():
+            *sections, last = key.split(".")
+            reduce(dict.__getitem__, sections, content)[last] = value
+        return _validated(content)
+
     def with_role(self, role: Role) -> list[str]:
         """The corpora that have a role, in the order of the file."""
         return [name for name, its_role in self.corpora.items() if its_role == role]
@@ -708,12 +732,15 @@ def load(path: str | Path = layout.PARAMS) -> Params:
         raise ParamsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise ParamsError(f"{path}: expected sections, found {type(content).__name__}")
+    return _validated(content, f"{path}: ")
+
+
+def _validated(content: dict[str, Any], told: str = "") -> Params:
     try:
         # As JSON, because only there do strict types let a mapping stand for a section and a whole number for a float.
         return Params.model_validate_json(json.dumps(content, default=str))
     except ValidationError as error:
-        faults = [_describe(fault) for fault in error.errors()]
-        raise ParamsError("\n".join(f"{path}: {fault}" for fault in faults)) from None
+        raise ParamsError("\n".join(f"{told}{_describe(fault)}" for fault in error.errors())) from None
 
 
 def _describe(fault: dict[str, Any]) -> str:

@@ -51,6 +51,8 @@ def principal(vectors: np.ndarray) -> np.ndarray:
     """The first principal components of vectors [clips, features], each feature standardised: [clips, at most 50]."""
     from sklearn.decomposition import PCA
 
+    if len(vectors) < 2:
+        return np.zeros((len(vectors), 1))
     spread = vectors.std(axis=0)
     standardised = (vectors - vectors.mean(axis=0)) / np.where(spread > 0, spread, 1)
     return PCA(min(_COMPONENTS, *vectors.shape), svd_solver="full").fit_transform(standardised)

@@ -99,10 +99,10 @@ class Recogniser:
 
         Raises:
             AudioError: samples are not one channel of finite numbers.
-            DataError: a recording has no sample, or is far beyond full scale.
+            DataError: a recording has no sample or is far beyond full scale, or there are more or fewer speakers.
         """
         speech = self.speech([self.spoken(samples) for samples in recordings])
-        groups = None if speakers is None else Groups(np.asarray(speakers), np.full(len(speech), True))
+        groups = None if speakers is None else _voices(speakers, len(speech))
         return self.of_speech(speech, groups)
 
     def of_speech(self, speech: Speech, groups: Groups | None = None) -> Recognition:
@@ -172,10 +172,21 @@ def read(path: str | Path) -> np.ndarray:
         AudioError: the file cannot be decoded, or nothing is left of it at 16 kHz.
     """
     recording = audio.read(path)
-    samples = audio.to_pcm16(audio.resample(recording.samples, recording.rate)).astype(np.float32) / 32768
+    samples = kept(recording.samples, recording.rate)
     if not len(samples):
         raise AudioError("too_short", f"{Path(path).name} is shorter than one sample at {audio.SAMPLE_RATE} Hz")
     return samples
+
+
+def kept(samples: np.ndarray, rate: int) -> np.ndarray:
+    """Samples [samples] at ``rate`` Hz as the pipeline keeps them: float32 [samples] at 16 kHz, rounded to 16 bit."""
+    return audio.to_pcm16(audio.resample(samples, rate)).astype(np.float32) / 32768
+
+
+def _voices(speakers: Sequence[str], clips: int) -> Groups:
+    if len(speakers) != clips:
+        raise DataError(f"{len(speakers)} speakers are given for {clips} recordings")
+    return Groups(np.unique(np.asarray(speakers, str), return_inverse=True)[1], np.full(clips, True))
 
 
 def _section(kind: type[_Section], values: dict) -> _Section:

@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from emodag import plots
+from emodag import plots, schema
 from emodag.adaptation import TOLD
 from emodag.bundle import Bundle
 from emodag.datasets import Dataset
 from emodag.errors import DataError
-from emodag.evaluation import Scores, evaluate
+from emodag.evaluation import (
+    Calibration,
+    Fairness,
+    Human,
+    Rejection,
+    Scores,
+    age_groups,
+    calibration_of,
+    confusion_matrix,
+    evaluate,
+    fairness_of,
+    human_baseline,
+    rejection_of,
+    tempered,
+    unweighted_average_recall,
+)
 from emodag.files import atomic_directory, write_json
-from emodag.labels import in_order, shared_classes
+from emodag.labels import CalmPolicy, apply_calm, in_order, shared_classes
 from emodag.params import Evaluate
 from emodag.predict import decisions, predict, restrict
+from emodag.robustness import Robustness
 from emodag.splits import CROSS_CORPUS, is_leaky
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+#: Facts of clips that fairness looks at, by their columns in :data:`emodag.schema.INDEX`; ages go by groups.
+_ATTRIBUTES = ("sex", "age", "language", "intensity")
 
 
 @dataclass(frozen=True)
@@ -33,8 +52,15 @@ class Report:
     protocol: str
     leaky: bool
     scores: Scores
-    truth: np.ndarray  #: int [clips], positions in ``scores.classes``
-    predicted: np.ndarray  #: int [clips]
+    calibration: Calibration
+    rejection: Rejection
+    fairness: Fairness
+    human: Human | None  #: nothing where nobody knows what listeners heard
+    robustness: Robustness | None  #: nothing where no sound was spoilt
+    predictions: pd.DataFrame  #: a row per clip and seed, by :func:`emodag.schema.predictions` over ``scores.classes``
+    seeds: tuple[float, ...]  #: UAR of each seed
+    truth: np.ndarray  #: int [rows], positions in ``scores.classes``
+    predicted: np.ndarray  #: int [rows]
     dropped: dict[str, int]  #: emotions that the model does not know -> their clips, which were not scored
     model: str
     adaptation: str  #: by which unlabelled speech the features were normalised: ``adaptation.by``
@@ -45,15 +71,42 @@ class Report:
 
     def summary(self) -> dict[str, Any]:
         """The corpus's entry in ``metrics/evaluate.json``."""
-        return self.scores.summary() | {
-            "protocol": self.protocol,
-            "leaky": self.leaky,
-            "adaptation": self.adaptation,
-            "inputs": self.inputs,
-            "encoder": self.encoder,
-            "interval": self.scores.intervals.unit,
-            "classes": len(self.scores.present),
-            "dropped": sum(self.dropped.values()),
+        calibration, rejection = self.calibration, self.rejection
+        return (
+            self.scores.summary()
+            | {
+                "protocol": self.protocol,
+                "leaky": self.leaky,
+                "adaptation": self.adaptation,
+                "inputs": self.inputs,
+                "encoder": self.encoder,
+                "interval": self.scores.intervals.unit,
+                "classes": len(self.scores.present),
+                "dropped": sum(self.dropped.values()),
+                "seeds": len(self.seeds),
+            }
+            | ({"uar_spread": float(np.std(self.seeds, ddof=1))} if len(self.seeds) > 1 else {})
+            | {
+                "temperature": calibration.temperature,
+                "ece": calibration.calibrated.ece,
+                "ece_raw": calibration.raw.ece,
+                "brier": calibration.calibrated.brier,
+                "log_loss": calibration.calibrated.log_loss,
+                "aurc": rejection.area,
+                "coverage": rejection.answered,
+                "accuracy_answered": rejection.accuracy,
+                "speaker_spread": self.fairness.spread,
+            }
+            | self._of_listeners()
+            | {f"uar_{each.condition}": each.uar for each in (self.robustness.conditions if self.robustness else ())}
+        )
+
+    def numbers(self) -> dict[str, float]:
+        """Those values of the summary that are numbers."""
+        return {
+            name: value
+            for name, value in self.summary().items()
+            if isinstance(value, (int, float)) and not isinstance(value, bool)
         }
 
     def details(self) -> dict[str, Any]:
@@ -67,13 +120,67 @@ class Report:
             "classes": self.scores.per_class(),
             "dropped": self.dropped,
             "confusion": {"labels": list(self.scores.classes), "counts": self.scores.confusion.tolist()},
+            "seeds": list(self.seeds),
+            "calibration": _plain(self.calibration),
+            "rejection": _plain(self.rejection),
+            "fairness": {
+                "subgroups": _plain(self.fairness.subgroups),
+                "worst_speakers": _plain(self.fairness.worst),
+                "speaker_spread": self.fairness.spread,
+            },
+            "human": self._of_listeners() or None,
+            "robustness": _plain(self.robustness),
+        }
+
+    def _of_listeners(self) -> dict[str, Any]:
+        if self.human is None:
+            return {}
+        listeners, model = self.human.listeners.summary(), self.human.model.summary()
+        return {
+            "human_uar": listeners["uar"],
+            "human_uar_low": listeners["uar_low"],
+            "human_uar_high": listeners["uar_high"],
+            "human_wa": listeners["wa"],
+            "human_clips": listeners["clips"],
+            "human_undecided": self.human.undecided,
+            "human_model_uar": model["uar"],
+            "human_agreement": self.human.agreement,
         }
 
     def __str__(self) -> str:
         """For the log: the title, the policies, and each emotion's recall."""
         recalls = ", ".join(f"{emotion} {row['recall']:.0%}" for emotion, row in self.scores.per_class().items())
         mark = "LEAKY: " if self.leaky else ""
-        return "\n    ".join([mark + self.title, " · ".join(self.notes), f"recall: {recalls}"])
+        return "\n    ".join([mark + self.title, " · ".join(self.notes), f"recall: {recalls}", *self._told()])
+
+    def _told(self) -> list[str]:
+        """A line each of calibration, rejection, fairness and, where they are known, listeners and robustness."""
+        calibration, rejection = self.calibration, self.rejection
+        answered = "none" if rejection.accuracy is None else f"{rejection.accuracy:.1%} of them right"
+        worst = self.fairness.speakers[0]
+        lines = [
+            f"calibration: ECE {calibration.raw.ece:.1%}, at temperature {calibration.temperature:.2f} "
+            f"{calibration.calibrated.ece:.1%}",
+            f"answers {rejection.answered:.0%} of clips, those at {rejection.threshold:.0%} or more: {answered}",
+            f"worst speaker: {worst.speaker}, UAR {worst.uar:.1%} on {worst.clips} clips",
+        ]
+        for part in self.fairness.subgroups:
+            if part.stands_out:
+                low, high = part.difference_interval
+                lines.append(
+                    f"{part.attribute} {part.value}: {100 * part.difference:+.1f} points beside the others "
+                    f"[{100 * low:.1f}, {100 * high:.1f}]"
+                )
+        if self.human is not None:
+            listeners, model = (each.summary()["uar"] for each in (self.human.listeners, self.human.model))
+            lines.append(
+                f"listeners on {self.human.listeners.clips} clips: UAR {listeners:.1%}, the model {model:.1%}; both "
+                f"agree on {self.human.agreement:.1%}"
+            )
+        if self.robustness is not None:
+            spoilt = ", ".join(f"{each.label} {each.uar:.1%}" for each in self.robustness.conditions)
+            lines.append(f"UAR on {self.robustness.clips} clips: {spoilt}")
+        return lines
 
     @property
     def title(self) -> str:
@@ -91,6 +198,8 @@ class Report:
         if self.adaptation != "none":
             notes.append(TOLD[self.adaptation])
         notes += [f"{self.scores.clips} clips", f"{self.scores.speakers} speakers"]
+        if len(self.seeds) > 1:
+            notes.append(f"mean over {len(self.seeds)} seeds")
         notes.append(f"{len(self.scores.present)} classes")
         if self.protocol == CROSS_CORPUS:
             notes[-1] += " shared with the training corpora"
@@ -101,22 +210,55 @@ class Report:
         notes.append("speakers on both sides of each fold" if self.leaky else "no leak found")
         return notes
 
-    def figures(self) -> dict[str, Figure]:
-        """File name -> picture."""
+    def pictures(self) -> dict[str, Figure]:
+        """Kind of picture -> picture."""
         scores = self.scores
         titles = {"title": self.title, "notes": self.notes, "leaky": self.leaky}
         per_class = scores.per_class()
-        return {
-            f"confusion_{self.corpus}.png": plots.confusion_figure(scores.confusion, scores.classes, **titles),
-            f"recall_{self.corpus}.png": plots.recall_figure(
+        uar, chance = self.summary()["uar"], 1 / len(scores.classes)
+        drawn = {
+            "confusion": plots.confusion_figure(scores.confusion, scores.classes, **titles),
+            "recall": plots.recall_figure(
                 np.array([row["recall"] for row in per_class.values()]),
                 np.array([(row["recall_low"], row["recall_high"]) for row in per_class.values()]),
                 list(per_class),
-                chance=1 / len(scores.classes),
-                uar=self.summary()["uar"],
+                chance=chance,
+                uar=uar,
                 **titles,
             ),
+            "reliability": plots.reliability_figure(self.calibration, **titles),
+            "coverage": plots.coverage_figure(self.rejection, **titles),
+            "fairness": plots.fairness_figure(self.fairness, uar=uar, chance=chance, **titles),
         }
+        if self.robustness is not None:
+            drawn["robustness"] = plots.robustness_figure(self.robustness, chance=chance, **titles)
+        return drawn
+
+    def figures(self) -> dict[str, Figure]:
+        """File name -> picture."""
+        return {f"{kind}_{self.corpus}.png": figure for kind, figure in self.pictures().items()}
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Kind of plot -> what ``dvc plots`` draws it of."""
+        names = np.array(self.scores.classes)
+        curve, rejection = self.calibration.calibrated.curve, self.rejection
+        recalls = pd.DataFrame.from_dict(self.scores.per_class(), orient="index")
+        tables = {
+            "confusion": pd.DataFrame({"actual": names[self.truth], "predicted": names[self.predicted]}),
+            "recall": recalls.rename_axis("emotion").reset_index(),
+            "reliability": pd.DataFrame(
+                {"confidence": curve.confidence, "accuracy": curve.accuracy, "share": curve.share}
+            ),
+            "coverage": pd.DataFrame(
+                {"coverage": rejection.coverages, "accuracy": rejection.accuracies, "uar": rejection.uars}
+            ),
+        }
+        if self.robustness is not None:
+            tables["robustness"] = pd.DataFrame(
+                [(each.label, each.uar, *each.interval) for each in self.robustness.conditions],
+                columns=["condition", "uar", "uar_low", "uar_high"],
+            )
+        return tables
 
 
 def in_corpus(
@@ -131,7 +273,7 @@ def in_corpus(
     rows = predictions[predictions["clip_id"].str.startswith(f"{corpus}/")]
     if rows.empty:
         raise DataError(f"{corpus}: none of its clips is tested by {protocol}, so there is nothing to score")
-    return _report(corpus, protocol, rows, bundle.classes, {}, bundle, settings, seed)
+    return _report(corpus, protocol, rows, bundle.classes, {}, data.index, bundle, settings, seed)
 
 
 def cross_corpus(data: Dataset, corpus: str, bundle: Bundle, settings: Evaluate, seed: int) -> Report:
@@ -160,24 +302,48 @@ def cross_corpus(data: Dataset, corpus: str, bundle: Bundle, settings: Evaluate,
     # All are predicted before clips are left out by their labels: adaptation must not gain from knowing those.
     predictions = predict(bundle, data).drop(columns="emotion")
     rows = predictions.merge(index.loc[known, ["clip_id", "emotion"]], on="clip_id")
-    rows = restrict(rows, bundle.classes, shared)
-    return _report(corpus, CROSS_CORPUS, rows, shared, dropped, bundle, settings, seed)
+    rows = restrict(rows, bundle.classes, shared)[list(schema.predictions(shared).columns)]
+    return _report(corpus, CROSS_CORPUS, rows, shared, dropped, index, bundle, settings, seed)
 
 
-def write_metrics(reports: list[Report], folder: Path) -> None:
-    """Write ``evaluate.json``, ``report.json`` and, for ``dvc plots``, the tables of ``plots/``, which it replaces."""
+def write_metrics(reports: list[Report], curves: pd.DataFrame, folder: Path) -> None:
+    """Write ``evaluate.json``, ``report.json`` and, for ``dvc plots``, the tables of ``plots/``, which it replaces.
+
+    Args:
+        reports: of all corpora.
+        curves: of training, by :data:`emodag.schema.CURVES`.
+        folder: to write to.
+    """
     with atomic_directory(folder / "plots") as out:
         # A file per corpus: in one table, bars of the same emotion would be stacked on each other.
-        for kind in ("confusion", "recall"):
-            (out / kind).mkdir()
         for report in reports:
-            names = np.array(report.scores.classes)
-            actual = pd.DataFrame({"actual": names[report.truth], "predicted": names[report.predicted]})
-            actual.to_csv(out / "confusion" / f"{report.corpus}.csv", index=False)
-            recalls = pd.DataFrame.from_dict(report.scores.per_class(), orient="index").rename_axis("emotion")
-            recalls.to_csv(out / "recall" / f"{report.corpus}.csv")
+            for kind, table in report.tables().items():
+                (out / kind).mkdir(exist_ok=True)
+                table.to_csv(out / kind / f"{report.corpus}.csv", index=False)
+        # And one per fold, of the first seed.
+        for fold, of_fold in curves[curves["seed"] == curves["seed"].min()].groupby("fold"):
+            (out / "learning").mkdir(exist_ok=True)
+            by_epoch = of_fold.pivot_table(index="epoch", columns="measure", values="value")
+            by_epoch.to_csv(out / "learning" / f"fold_{fold}.csv")
     write_json(folder / "report.json", {report.corpus: report.details() for report in reports})
     write_json(folder / "evaluate.json", {report.corpus: report.summary() for report in reports})
+
+
+def scored(reports: list[Report], classes: tuple[str, ...]) -> pd.DataFrame:
+    """The rows that all scores were computed from, by :func:`emodag.schema.scored`.
+
+    Args:
+        reports: of all corpora.
+        classes: of the model; some corpora share but some of them.
+    """
+    contract = schema.scored(classes)
+    tables = [
+        report.predictions.assign(corpus=report.corpus, protocol=report.protocol).reindex(
+            columns=list(contract.columns)
+        )
+        for report in reports
+    ]
+    return schema.validate(pd.concat(tables, ignore_index=True), contract, "the scored predictions")
 
 
 def _report(
@@ -186,25 +352,40 @@ def _report(
     rows: pd.DataFrame,
     classes: tuple[str, ...],
     dropped: dict[str, int],
+    index: pd.DataFrame,
     bundle: Bundle,
     settings: Evaluate,
     seed: int,
 ) -> Report:
+    # The rows of a clip, one per seed, follow each other, which `repeats` counts on.
+    rows = rows.sort_values(["clip_id", "seed"], ignore_index=True)
+    seeds = sorted(set(rows["seed"]))
+    facts = index.set_index("clip_id").loc[rows["clip_id"]]
     truth, predicted = decisions(rows, classes)
-    scores = evaluate(
-        truth,
-        predicted,
-        rows["speaker"].to_numpy(),
-        classes,
-        confidence=settings.confidence,
-        resamples=settings.resamples,
-        seed=seed,
-    )
+    raw, temperature = rows[list(classes)].to_numpy(), rows["temperature"].to_numpy()
+    confidence = tempered(raw, temperature).max(axis=1)
+    speakers, names = rows["speaker"].to_numpy(), np.array(classes)
+    drawn = {
+        "confidence": settings.confidence,
+        "resamples": settings.resamples,
+        "seed": seed,
+        "repeats": len(seeds),
+    }
     return Report(
         corpus=corpus,
         protocol=protocol,
         leaky=is_leaky(corpus, protocol),
-        scores=scores,
+        scores=evaluate(truth, predicted, speakers, classes, **drawn),
+        calibration=calibration_of(raw, truth, temperature, settings.bins),
+        rejection=rejection_of(confidence, truth, predicted, len(classes), bundle.unknown),
+        fairness=fairness_of(truth, predicted, speakers, _attributes(facts), len(classes), **drawn),
+        human=human_baseline(names[truth], names[predicted], _perceived(facts, bundle.calm), speakers, **drawn),
+        robustness=None,
+        predictions=rows,
+        seeds=tuple(
+            unweighted_average_recall(confusion_matrix(truth[of_seed], predicted[of_seed], len(classes)))
+            for of_seed in (rows["seed"].to_numpy() == each for each in seeds)
+        ),
         truth=truth,
         predicted=predicted,
         dropped=dropped,
@@ -215,3 +396,23 @@ def _report(
         calm=bundle.calm,
         confidence=settings.confidence,
     )
+
+
+def _attributes(facts: pd.DataFrame) -> dict[str, np.ndarray]:
+    attributes = {name: facts[name].astype(object).where(facts[name].notna(), None).to_numpy() for name in _ATTRIBUTES}
+    return attributes | {"age": age_groups(attributes["age"])}
+
+
+def _perceived(facts: pd.DataFrame, calm: CalmPolicy) -> np.ndarray:
+    return np.array([None if pd.isna(each) else apply_calm(each, calm) for each in facts["perceived"]], object)
+
+
+def _plain(content: Any) -> Any:
+    """Dataclasses and arrays as what JSON has."""
+    if is_dataclass(content):
+        return {field.name: _plain(getattr(content, field.name)) for field in fields(content)}
+    if isinstance(content, np.ndarray):
+        return content.tolist()
+    if isinstance(content, tuple):
+        return [_plain(each) for each in content]
+    return content

@@ -32,7 +32,7 @@ _LONGEST_LABEL = 20
 
 
 @dataclass(frozen=True)
-class Tested:
+class Predicted:
     """The predictions of one corpus's clips."""
 
     table: pd.DataFrame  #: by :func:`emodag.schema.predictions`
@@ -48,7 +48,7 @@ class Revision:
     name: str  #: as the user named it
     told: str  #: what it is: ``the workspace``, ``revision 0c95406``, ``MLflow run ...``
     params: dict[str, str]  #: flat, as text
-    corpora: dict[str, Tested]  #: those of train first
+    corpora: dict[str, Predicted]  #: those of train first
 
     @property
     def label(self) -> str:
@@ -109,12 +109,17 @@ def _read_here(path: Path) -> bytes:
 
 def _reader_at(commit: str) -> Callable[[Path], bytes]:
     from dvc.api import DVCFileSystem
+    from dvc.exceptions import DvcException
+    from dvc_data.index import DataIndexDirError
 
     files = DVCFileSystem(str(Path.cwd()), rev=commit)
 
     def read_at(path: Path) -> bytes:
-        with files.open(path.as_posix(), "rb") as file:
-            return file.read()
+        try:
+            with files.open(path.as_posix(), "rb") as file:
+                return file.read()
+        except (DataIndexDirError, DvcException) as error:
+            raise FileNotFoundError(str(error)) from None
 
     return read_at
 
@@ -162,7 +167,7 @@ def _revision(
         raise DataError(f"{name}: the predictions of {told} ({_OUT_OF_FOLD}) are not here; {missing}") from None
     protocol = params.get("train.protocol", "unknown")
     corpora = {
-        corpus: Tested(*table, protocol, is_leaky(corpus, protocol))
+        corpus: Predicted(*table, protocol, is_leaky(corpus, protocol))
         for corpus, table in _by_corpus(content, f"{name}: {_OUT_OF_FOLD}").items()
     }
     try:
@@ -170,7 +175,7 @@ def _revision(
     except OSError:
         return Revision(name, told, params, corpora)  # evaluate did not run, so test corpora were not predicted
     tested = {
-        corpus: Tested(*table, CROSS_CORPUS, False)
+        corpus: Predicted(*table, CROSS_CORPUS, False)
         for corpus, table in _by_corpus(content, f"{name}: {_SCORED}").items()
         if corpus not in corpora
     }
@@ -190,8 +195,8 @@ def _by_corpus(content: bytes, source: str) -> dict[str, tuple[pd.DataFrame, tup
         contract = schema.predictions(classes)
         if missing := [column for column in contract.columns if column not in rows]:
             raise DataError(
-                f"{source}: no column {', '.join(missing)}; another version of emodag wrote this, which this one cannot "
-                "compare. Run the pipeline again there"
+                f"{source}: no column {', '.join(missing)}; another version of emodag wrote this table, and this one "
+                "cannot read it: run the pipeline again there"
             )
         found[str(corpus)] = schema.validate(rows[list(contract.columns)], contract, source), classes
     return found
@@ -202,9 +207,7 @@ def differing(first: Revision, second: Revision) -> dict[str, tuple[str, str]]:
     keys = sorted(first.params.keys() | second.params.keys())
     pairs = {key: (first.params.get(key, "absent"), second.params.get(key, "absent")) for key in keys}
     return {
-        key: pair
-        for key, pair in pairs.items()
-        if not key.startswith(("compute.", "tracking.")) and not _alike(*pair)
+        key: pair for key, pair in pairs.items() if not key.startswith(("compute.", "tracking.")) and not _alike(*pair)
     }
 
 

@@ -21,25 +21,30 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from emodag.errors import EmodagError
 from emodag.params import Params
 
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow import MlflowClient
 
+    from emodag.bundle import Bundle
+
 #: The stage whose results are those of the whole pipeline: what it logs goes to the parent too.
 FINAL_STAGE = "evaluate"
 
 _LOCK = Path("dvc.lock")
 _METRICS_AT_ONCE = 1000  # MLflow takes no more in a batch
+_MODEL = "model"  # among the artifacts of a run
 _STAGE, _OUTPUTS, _KEY = "emodag.stage", "emodag.outputs", "emodag.key"
 
 
@@ -55,6 +60,11 @@ def home() -> Path:
 def store_uri() -> str:
     """``MLFLOW_TRACKING_URI``, or the SQLite database at the root of the checkout."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home() / 'mlflow.db'}"
+
+
+def commit() -> str:
+    """The commit that is checked out, or, in an experiment, the one that it started from; ``none`` outside of git."""
+    return os.environ.get("DVC_EXP_BASELINE_REV") or _git("rev-parse", "HEAD")
 
 
 def page(params: Params, address: str) -> str:
@@ -112,6 +122,44 @@ class Run:
         """A file, or everything in a folder, under ``folder`` of the run's artifacts."""
         method = "log_artifacts" if Path(path).is_dir() else "log_artifact"
         self._attempt(method, self._artifacts, str(path), folder)
+
+    def log_model(self, shipped: Bundle, params: Params, uar: dict[str, float]) -> None:
+        """Keep the shipped model under ``model`` so that MLflow can load and serve it; a new version in its registry.
+
+        The name in the registry is ``tracking.model``; where that is empty, nothing is registered. A run has one
+        version however often its stage runs again.
+
+        Args:
+            shipped: the model.
+            params: of the run.
+            uar: corpus -> UAR; versions are tagged with these, the protocol, what they were trained on and the commit.
+        """
+        if self._client is None:
+            return
+        from emodag import serving
+
+        with tempfile.TemporaryDirectory() as place:
+            folder = Path(place) / _MODEL
+            try:
+                serving.save(shipped, folder, params.featurize.encoder)
+            except EmodagError as error:
+                print(f"the model is not logged for serving: {error}", file=sys.stderr)
+                return
+            self._attempt("log_artifacts", self._artifacts, str(folder), _MODEL)
+        tags = {
+            "model": shipped.model,
+            "corpora": ", ".join(shipped.corpora),
+            "protocol": shipped.protocol,
+            "leaky": any(scores["leaky"] for scores in shipped.scores.values()),
+            "commit": commit(),
+            **{f"uar.{corpus}": f"{value:.4f}" for corpus, value in uar.items()},
+        }
+        if self._client is not None and params.tracking.model:
+            try:
+                _register(self._client, params.tracking.model, self._artifacts, tags)
+            except Exception as error:
+                self._client = None
+                _tell(error)
 
     def set_tags(self, tags: dict[str, Any]) -> None:
         """Tags by name, as text."""
@@ -199,10 +247,10 @@ def _open(params: Params, stage: str) -> tuple[MlflowClient, str, str]:
     with FileLock(home() / ".mlflow.lock"):
         client = MlflowClient(tracking_uri=uri)
         experiment_id = _experiment(client, params.tracking.experiment, local=uri.startswith("sqlite:"))
-        commit = os.environ.get("DVC_EXP_BASELINE_REV") or _git("rev-parse", "HEAD")
+        revision = commit()
         name = os.environ.get("DVC_EXP_NAME")
         experiment = {"dvc.exp_name": name} if name else {}
-        key = f"{name or commit}-{_digest(params.flat())}"
+        key = f"{name or revision}-{_digest(params.flat())}"
         found = client.search_runs([experiment_id], f"tags.`{_KEY}` = '{key}'", max_results=1)
         if found:
             parent_id = found[0].info.run_id
@@ -212,8 +260,8 @@ def _open(params: Params, stage: str) -> tuple[MlflowClient, str, str]:
                 _KEY: key,
                 "mlflow.runName": name or _title(params),
                 "mlflow.source.name": "dvc",
-                "mlflow.source.git.commit": commit,
-                "dvc.baseline": commit,
+                "mlflow.source.git.commit": revision,
+                "dvc.baseline": revision,
                 "git.branch": _git("rev-parse", "--abbrev-ref", "HEAD"),
                 **experiment,
             }
@@ -226,7 +274,7 @@ def _open(params: Params, stage: str) -> tuple[MlflowClient, str, str]:
         "mlflow.parentRunId": parent_id,
         "mlflow.runName": stage,
         "mlflow.source.name": f"stages/{job}.py",
-        "mlflow.source.git.commit": commit,
+        "mlflow.source.git.commit": revision,
         _STAGE: stage,
         **experiment,
     }
@@ -244,6 +292,25 @@ def _experiment(client: MlflowClient, name: str, *, local: bool) -> str:
     # The kind makes MLflow's pages open on runs rather than on traces of language models.
     tags = {"mlflow.experimentKind": "custom_model_development"}
     return client.create_experiment(name, artifact_location=location, tags=tags)
+
+
+def _register(client: MlflowClient, name: str, run_id: str, tags: dict[str, Any]) -> None:
+    """Make a run's model the newest version of a registered model, or tag the version that it is already."""
+    from mlflow.exceptions import MlflowException
+
+    tags = {key: str(value) for key, value in tags.items()}
+    try:
+        client.get_registered_model(name)
+    except MlflowException:
+        with suppress(MlflowException):  # another pipeline run was quicker
+            client.create_registered_model(name)
+    if found := client.search_model_versions(f"name = '{name}' AND run_id = '{run_id}'"):
+        for key, value in tags.items():
+            client.set_model_version_tag(name, found[0].version, key, value)
+    else:
+        # Not as `runs:/`, which MLflow would look up in the store of the process and not in the client's.
+        source = f"{client.get_run(run_id).info.artifact_uri}/{_MODEL}"
+        client.create_model_version(name, source, run_id, tags=tags)
 
 
 def _link_stages(client: MlflowClient, params: Params, parent_id: str) -> None:

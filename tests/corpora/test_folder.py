@@ -72,20 +72,23 @@ def test_long_names_stay_apart_and_fit_a_file_system(tmp_path):
     assert all(len(stem.encode()) <= 200 for stem in stems)
 
 
-TABLE = "path,emotion,speaker,sex,language,text_id,intensity\n"
+TABLE = "path,emotion,speaker,sex,language,text_id,intensity,age\n"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_a_table_tells_everything(tmp_path, encoding, delimiter):
     touch(tmp_path, "wav/a 1.wav", "wav/\u00fc.wav", "wav/c.wav")
-    rows = TABLE + "wav/a 1.wav,Anger,anna,F,DE,t1,strong\nwav/\u00fc.wav,joy,ben,male,,,\n.\\wav\\c.wav, sad ,,,,,\n"
+    rows = TABLE + (
+        "wav/a 1.wav,Anger,anna,F,DE,t1,strong,64\nwav/\u00fc.wav,joy,ben,male,,,,\n.\\wav\\c.wav, sad ,,,,,,\n"
+    )
     (tmp_path / "labels.csv").write_bytes(rows.replace(",", delimiter).encode(encoding))
     corpus = get("mine")
     parser = corpus.parser(tmp_path)
     first, last, middle = (parser(path) for path in files_in(tmp_path))
     assert (first.stem, first.speaker, first.sex, first.language) == ("wav__a 1", "anna", "female", "de")
     assert (first.emotion, first.native_label, first.text_id, first.intensity) == ("angry", "anger", "t1", "strong")
+    assert (first.age, middle.age, last.age) == (64, None, None)
     assert (middle.emotion, middle.speaker, middle.sex, middle.language) == ("happy", "ben", "male", "und")
     assert (last.emotion, last.speaker, last.sex, last.text_id) == ("sad", "unknown", None, None)
     assert corpus.missing(tmp_path) == []
@@ -124,10 +127,13 @@ def test_rows_and_files_without_their_partner_are_reported(tmp_path):
 @pytest.mark.parametrize(
     ("row", "reason", "said"),
     [
-        ("1.wav,furious,,,,,", "unknown_emotion", "row 2 of labels.csv"),
-        ("1.wav,,,,,,", "unknown_emotion", "accepted"),
-        ("1.wav,sad,,x,,,", "bad_value", "sex 'x'"),
-        ("1.wav,sad,,,german,,", "bad_value", "language 'german'"),
+        ("1.wav,furious,,,,,,", "unknown_emotion", "row 2 of labels.csv"),
+        ("1.wav,,,,,,,", "unknown_emotion", "accepted"),
+        ("1.wav,sad,,x,,,,", "bad_value", "sex 'x'"),
+        ("1.wav,sad,,,german,,,", "bad_value", "language 'german'"),
+        ("1.wav,sad,,,,,,adult", "bad_value", "age 'adult'"),
+        ("1.wav,sad,,,,,,120", "bad_value", "from 0 to 119"),
+        ("1.wav,sad,,,,,,30.5", "bad_value", "whole years"),
     ],
 )
 def test_a_bad_cell_rejects_its_file(tmp_path, row, reason, said):

@@ -10,6 +10,7 @@ import pytest
 
 from emodag.corpora import REGISTRY, crema_d, get
 from emodag.corpora.base import NotAClip, all_files, files_in
+from emodag.errors import CorpusError
 from emodag.labels import EMOTIONS, NATIVE_LABELS
 
 
@@ -144,6 +145,71 @@ def test_mp3_alone_is_read(tmp_path):
     assert parse("crema_d", "AudioMP3/1001_DFA_ANG_XX.mp3", tmp_path).emotion == "angry"
 
 
+DEMOGRAPHICS = '"ActorID","Age","Sex"\n1001,51,"Male"\n1040,42,"Male"\n'
+VOTES = (
+    '"","FileName","VoiceVote","VoiceLevel"\n'
+    '"1","1001_DFA_ANG_XX","D","60"\n"2","1001_DFA_SAD_XX","A:F","40:40"\n"3","1040_ITH_SAD_XX","N","46"\n'
+)
+
+
+def with_tables(folder: Path, demographics: str = DEMOGRAPHICS, votes: str = VOTES) -> Path:
+    (folder / "processedResults").mkdir(exist_ok=True)
+    (folder / "VideoDemographics.csv").write_text(demographics, encoding="utf-8")
+    (folder / "processedResults" / "summaryTable.csv").write_text(votes, encoding="utf-8")
+    return folder
+
+
+def test_cremad_tables_tell_ages_and_what_listeners_heard(tmp_path):
+    parser = get("crema_d").parser(with_tables(tmp_path))
+    found = {
+        name: (clip.age, clip.perceived)
+        for name in ("1001_DFA_ANG_XX", "1001_DFA_SAD_XX", "1001_DFA_HAP_XX", "1040_ITH_SAD_X", "1002_DFA_ANG_XX")
+        for clip in [parser(PurePosixPath(f"AudioWAV/{name}.wav"))]
+    }
+    assert found == {
+        "1001_DFA_ANG_XX": (51, "disgust"),
+        "1001_DFA_SAD_XX": (51, None),  # a tie
+        "1001_DFA_HAP_XX": (51, None),  # no row
+        "1040_ITH_SAD_X": (42, "neutral"),  # misnamed; the table is not
+        "1002_DFA_ANG_XX": (None, None),
+    }
+    assert get("crema_d").notes(tmp_path) == []
+
+
+def test_cremad_without_its_tables_is_read_and_says_so(tmp_path):
+    clip = parse("crema_d", "1001_DFA_ANG_XX.wav", tmp_path)
+    assert (clip.age, clip.perceived) == (None, None)
+    notes = get("crema_d").notes(tmp_path)
+    assert [(place, note) for place, note, _ in notes] == [("crema_d", "missing_table")] * 2
+    assert "VideoDemographics.csv" in notes[0][2]
+    assert "summaryTable.csv" in notes[1][2]
+
+
+@pytest.mark.parametrize(
+    ("tables", "said"),
+    [
+        ({"demographics": "ActorID,Years\n1001,51\n"}, r"VideoDemographics\.csv: no column Age; found: ActorID, Years"),
+        ({"demographics": "ActorID,Age\n1001,old\n"}, r"VideoDemographics\.csv: row 2: Age 'old'"),
+        ({"votes": "FileName,VoiceVote\n1001_DFA_ANG_XX,Q\n"}, r"summaryTable\.csv: row 2: VoiceVote 'Q'"),
+        ({"votes": "FileName,VoiceVote\n1001_DFA_ANG_XX\n"}, r"summaryTable\.csv: row 2: VoiceVote ''"),
+        ({"votes": ""}, r"summaryTable\.csv: no column FileName, VoiceVote"),
+    ],
+)
+def test_a_broken_table_of_cremad_is_an_error(tmp_path, tables, said):
+    with pytest.raises(CorpusError, match=said):
+        get("crema_d").parser(with_tables(tmp_path, **tables))
+
+
+@pytest.mark.parametrize(
+    ("corpus", "path", "age"),
+    [("tess", "OAF_back_angry.wav", 64), ("tess", "YAF_back_angry.wav", 26), ("emodb", "03a01Fa.wav", 31),
+     ("emodb", "16b10Lb.wav", 31), ("emodb", "09a01Fa.wav", 21), ("savee", "DC_a01.wav", None),
+     ("ravdess", "03-01-02-02-01-02-01.wav", None)],
+)  # fmt: skip
+def test_ages_are_those_that_were_published(corpus, path, age):
+    assert parse(corpus, path).age == age
+
+
 ESD_LABELS = ("Neutral", "Angry", "Happy", "Sad", "Surprise")
 
 
@@ -271,3 +337,18 @@ def test_the_female_actors_of_cremad_are_the_published_ones(shared):
         actors = list(csv.DictReader(file))
     assert len(actors) == 91
     assert {int(actor["ActorID"]) for actor in actors if actor["Sex"] == "Female"} == crema_d.FEMALE_ACTORS
+
+
+@pytest.mark.corpora
+def test_cremad_has_the_ages_and_votes_of_its_tables(shared):
+    corpus, place = get("crema_d"), shared / "corpora" / "cremad"
+    parser = corpus.parser(place)
+    clips = [parser(path) for path in files_in(place)]
+    ages = {clip.speaker: clip.age for clip in clips}
+    assert len(ages) == 91
+    assert (min(ages.values()), max(ages.values())) == (20, 74)
+    heard = Counter(clip.perceived for clip in clips)
+    assert heard == {
+        "neutral": 3897, "angry": 986, "fearful": 645, "disgust": 547, "sad": 370, "happy": 353, None: 644,
+    }  # fmt: skip
+    assert corpus.notes(place) == []

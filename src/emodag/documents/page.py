@@ -7,18 +7,37 @@ file itself; it loads nothing, runs no script, and the same page gives the same 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from emodag.files import atomic_file
 from emodag.plots import COLOURS
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
 #: Beyond this share of its row, a cell of a confusion matrix is dark enough for light text.
 _DARK = 0.55
+
+#: Wider pictures take the whole width of the page, and the widest leave no room for a caption beside them; inches.
+_HALF, _WHOLE = 6.8, 9.0
+
+#: Of an SVG within a page: facts about the file, comments, sizes that the page sets, and names that would be there
+#: twice. Those that are left name shapes by what they look like, so that equal names are equal shapes.
+_NEEDLESS = tuple(
+    re.compile(pattern, re.DOTALL)
+    for pattern in (
+        r"<metadata>.*?</metadata>\s*",
+        r"<style[^>]*>.*?</style>\s*",
+        r"<!--.*?-->\s*",
+        r"(?<=<svg)[^>]*?(?= viewBox)",
+        r' id="[A-Za-z0-9.]+_\d+"',
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -110,19 +129,34 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as SVG (:func:`emodag.plots.svg`) or PNG."""
+    """A picture, as :func:`emodag.plots.svg` makes it; dark ink and white ground follow the page's colours."""
 
     kind: ClassVar[str] = "picture"
     title: str
-    content: bytes
+    svg: bytes
     description: str  #: what it shows, for those who do not see it
+    width: float  #: at which it was drawn; inches
     caption: str = ""
-    wide: bool = False
+    on_white: bool = False  #: where ink lies on coloured ground, so that neither may follow
 
     @property
-    def source(self) -> str:
-        """The picture as a ``data:`` address."""
-        return _data("image/png" if self.content.startswith(b"\x89PNG") else "image/svg+xml", self.content)
+    def wide(self) -> bool:
+        """Whether it could not be read in half of the page's width."""
+        return self.width > _HALF
+
+    @property
+    def beside(self) -> bool:
+        """Whether its caption stands beside it where the page is wide."""
+        return bool(self.caption) and _HALF < self.width <= _WHOLE
+
+    @property
+    def drawing(self) -> str:
+        """What is drawn, without what only a file of its own needs."""
+        text = self.svg.decode("utf-8")
+        text = text[text.index("<svg") :]
+        for needless in _NEEDLESS:
+            text = needless.sub("", text)
+        return text
 
 
 @dataclass(frozen=True)
@@ -205,6 +239,7 @@ class Section:
     title: str
     lead: str
     blocks: tuple[Block, ...]
+    notes: tuple[str, ...] = ()  #: under which policies, on how much
     leaky: bool = False
 
 
@@ -219,30 +254,29 @@ class Page:
     sections: tuple[Section, ...]
 
 
-def render(page: Page) -> str:
-    """The page as HTML."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+def environment() -> Environment:
+    """Where templates come from; those of HTML escape what they are given."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-    environment = Environment(
+    return Environment(
         loader=PackageLoader("emodag.documents"),
-        autoescape=True,
+        autoescape=select_autoescape(["html"]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template("page.html").render(page=page)
+
+
+def render(page: Page) -> str:
+    """The page as HTML."""
+    return environment().get_template("page.html").render(page=page)
 
 
 def write(path: str | Path, page: Page) -> None:
     """Write the page as HTML, atomically."""
     with atomic_file(path) as partial:
         partial.write_text(render(page), encoding="utf-8")
-
-
-def percent(values: Sequence[float]) -> tuple[str, ...]:
-    """Shares as text, in % with one digit."""
-    return tuple(f"{value:.1%}" for value in values)
 
 
 def _data(kind: str, content: bytes) -> str:

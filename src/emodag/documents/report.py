@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +28,8 @@ from emodag.documents.page import (
     Table,
     Text,
 )
+from emodag.evaluation import Human
+from emodag.matrix import Matrix
 from emodag.params import Params
 from emodag.reports import Report
 
@@ -37,10 +39,7 @@ if TYPE_CHECKING:
 #: Clips that the map shows at most: beyond, it takes longer than the scores.
 _MAPPED = 1000
 
-#: What the page draws itself instead of taking the picture.
-_NATIVE = frozenset({"confusion", "recall"})
-
-#: Kind of picture -> its heading and what it shows. A kind that is not listed is headed by its name.
+#: Kind of picture -> its heading, and what it shows, for those who do not see it.
 _PICTURES = {
     "reliability": (
         "Can its probabilities be believed?",
@@ -50,10 +49,8 @@ _PICTURES = {
         "What if it may say that it does not know?",
         "Accuracy over the share of clips that are answered, the surest first.",
     ),
-    "fairness": ("For whom does it work?", "UAR of groups of speakers, with intervals."),
-    "robustness": ("What spoils it?", "UAR on the same clips, their sound spoilt."),
-    "importance": ("What it listens to", "How much UAR drops when a family of features is shuffled among clips."),
-    "matrix": ("From corpus to corpus", "UAR of training on the corpus of a row and testing on that of a column."),
+    "fairness": ("For whom does it work?", "UAR of groups of speakers and of each speaker, with intervals."),
+    "robustness": ("What spoils it?", "UAR on the same clips as their sound is spoilt, with intervals."),
 }
 
 
@@ -63,13 +60,11 @@ class Findings:
 
     params: Params
     bundle: Bundle
-    reports: Sequence[Report]
-    predictions: Mapping[str, pd.DataFrame]  #: corpus -> the rows that its report was made of
+    reports: Sequence[Report]  #: of all corpora, robustness included where it was measured
     data: Sequence[Dataset]  #: what was trained on and tested, for the map
     curves: pd.DataFrame  #: by :data:`emodag.schema.CURVES`
-    figures: Mapping[str, Mapping[str, Figure]]  #: corpus -> kind of picture -> picture
-    tables: Mapping[str, Sequence[Table]] = field(default_factory=dict)  #: corpus -> tables
-    sections: Sequence[Section] = ()  #: of all corpora together: matrix, importance
+    importance: pd.DataFrame | None = None  #: by :func:`emodag.importance.importances`
+    matrix: Matrix | None = None  #: every corpus against every other
     commit: str = ""  #: of the checkout; not told if empty
 
 
@@ -88,9 +83,10 @@ def report_page(found: Findings) -> Page:
         facts=facts(found),
         sections=(
             *(corpus_section(found, report) for report in found.reports),
-            *found.sections,
-            learning_section(found),
+            *([] if found.matrix is None else [matrix_section(found.matrix)]),
+            *([] if found.importance is None else [importance_section(found, found.importance)]),
             map_section(found),
+            learning_section(found),
             limits_section(found),
             sources_section(found),
         ),
@@ -130,7 +126,7 @@ def facts(found: Findings) -> tuple[tuple[str, str], ...]:
         ("Model", bundle.model),
         ("Its settings", words.model_settings(params)),
         ("Decided by validation speakers", words.chosen(bundle)),
-        ("Sees", _sees(bundle)),
+        ("Sees", words.sees(bundle)),
         ("Trained on", f"{bundle.clips} clips, augmented copies included, of {words.listed(bundle.corpora)}"),
         ("Scored out of fold", f"{sum(s.clips for s in per_corpus.values())} clips of {speakers} speakers"),
         ("Adaptation", words.adaptation(bundle.adaptation["by"])),
@@ -160,30 +156,86 @@ def corpus_section(found: Findings, report: Report) -> Section:
         ),
         Confusion("What was taken for what", report.scores.classes, report.scores.confusion),
     ]
-    blocks += pictures(found.figures.get(report.corpus, {}))
-    blocks += found.tables.get(report.corpus, ())
+    blocks += pictures(report)
+    if report.human is not None:
+        blocks.append(listeners(report.human))
     if found.params.evaluate.examples:
         blocks.append(_mistakes(found, report))
     return Section(
         key=_key(report),
         title=report.corpus,
-        lead=f"{report.title.partition(', ')[2]}. {' · '.join(report.notes)}.",
+        lead=f"{report.protocol}. {words.meaning(report.protocol, leaky=report.leaky)}",
         blocks=tuple(blocks),
+        notes=tuple(report.notes),
         leaky=report.leaky,
     )
 
 
-def pictures(figures: Mapping[str, Figure], captions: Mapping[str, str] | None = None) -> list[Picture]:
-    """Figures by kind as blocks, without those that the page draws itself."""
-    made = []
-    for kind, figure in figures.items():
-        if kind in _NATIVE:
-            continue
-        title, description = _PICTURES.get(kind, (kind.replace("_", " ").capitalize(), ""))
-        wide = figure.get_size_inches()[0] > 9
-        caption = (captions or {}).get(kind, "")
-        made.append(Picture(title, plots.svg(figure), description or title, caption, wide))
-    return made
+def pictures(report: Report) -> list[Picture]:
+    """The pictures of a corpus, without those that the page draws itself."""
+    captions = {
+        "reliability": _of_calibration(report),
+        "coverage": _of_rejection(report),
+        "fairness": _of_fairness(report),
+        "robustness": _of_robustness(report),
+    }
+    drawn = {kind: figure for kind, figure in report.pictures().items() if kind in _PICTURES}
+    return [picture(*_heading(kind, figure), captions[kind]) for kind, figure in drawn.items()]
+
+
+def listeners(human: Human) -> Table:
+    """What people and the model made of the same clips."""
+    rows = []
+    for who, scores in (("most listeners", human.listeners), ("the model", human.model)):
+        told = scores.summary()
+        interval = f"{told['uar_low']:.1%} to {told['uar_high']:.1%}"
+        rows.append((who, f"{told['uar']:.1%}", interval, f"{told['wa']:.1%}"))
+    return Table(
+        "Beside human listeners",
+        ("", "UAR", "interval", "accuracy"),
+        tuple(rows),
+        f"On the {human.listeners.clips} clips of which it is known what most listeners heard from the sound alone, "
+        f"against what the speaker meant. The model agrees with the listeners on {human.agreement:.0%}; "
+        f"{human.undecided} clips on which no emotion led are left out.",
+    )
+
+
+def matrix_section(matrix: Matrix) -> Section:
+    """Training on each corpus and testing on every other."""
+    figure, description = matrix.figure(), "A heat map of UAR: a row per training corpus, a column per tested one."
+    return Section(
+        "matrix",
+        "Across corpora",
+        "The same model trained on one corpus (rows) and tested on another (columns), over the emotions of both.",
+        (picture("From corpus to corpus", figure, description, on_white=True),),
+    )
+
+
+def importance_section(found: Findings, importance: pd.DataFrame) -> Section:
+    """Which families of features the model relies on."""
+    settings = found.params.evaluate.importance
+    figure = plots.importance_figure(
+        importance,
+        title=f"{found.bundle.model}: what it relies on",
+        notes=[
+            words.listed(found.bundle.corpora),
+            f"{found.bundle.protocol}, each clip by a model that did not learn from it",
+            f"mean and standard deviation over {settings.repeats} draws",
+        ],
+        leaky=any(scores["leaky"] for scores in found.bundle.scores.values()),
+    )
+    return Section(
+        "importance",
+        "Evidence",
+        "How much UAR falls when one family of features is dealt anew among clips, so that it tells nothing. Families "
+        "that say the same can stand in for each other: a small fall does not mean that a family is of no use.",
+        (picture("What the model relies on", figure, "The fall of UAR without each family of features, as bars."),),
+    )
+
+
+def picture(title: str, figure: Figure, description: str, caption: str = "", *, on_white: bool = False) -> Picture:
+    """A figure as a block."""
+    return Picture(title, plots.svg(figure), description, float(figure.get_size_inches()[0]), caption, on_white)
 
 
 def learning_section(found: Findings) -> Section:
@@ -204,7 +256,7 @@ def learning_section(found: Findings) -> Section:
         ],
     )
     description = "Measures of training by epoch, a line for each fold and one for their mean."
-    return Section("learning", title, lead, (Picture("Learning curves", plots.svg(figure), description, wide=True),))
+    return Section("learning", title, lead, (picture("Learning curves", figure, description),))
 
 
 def map_section(found: Findings) -> Section:
@@ -230,21 +282,18 @@ def map_section(found: Findings) -> Section:
         title="What the model sees of clips",
         notes=[f"{len(index)} clips", "t-SNE of 50 principal components", "axes and distances of groups mean nothing"],
     )
-    told = words.listed(
-        [f"{share:.0%} the {kind} (by chance {chance:.0%})" for kind, (share, chance) in shares.items()]
-    )
+    told = [f"{share:.0%} are of its {kind} (by chance {chance:.0%})" for kind, (share, chance) in shares.items()]
     return Section(
         "map",
         "Map",
-        "Each dot is a clip, near those that look like it before the model decides. Where the colours of emotions gather, "
+        "Each dot is a clip, near those that look like it before the model decides. Where colours of emotions gather, "
         "emotions are easy to tell apart; where those of speakers or corpora do, voices and rooms stand out.",
         (
-            Picture(
+            picture(
                 "Clips by emotion, voice and corpus",
-                plots.svg(figure),
+                figure,
                 "The same map of clips, coloured by emotion, by speaker and by corpus.",
                 f"Of a clip's ten nearest neighbours among the principal components, {words.listed(told)}.",
-                wide=True,
             ),
         ),
     )
@@ -252,7 +301,7 @@ def map_section(found: Findings) -> Section:
 
 def limits_section(found: Findings) -> Section:
     """What the scores do not say."""
-    lines = [*words.LIMITS]
+    lines = [*words.limits(_corpora(found))]
     for report in found.reports:
         if report.leaky:
             lines.insert(0, f"{report.corpus}: {words.meaning(report.protocol, leaky=True)}")
@@ -272,7 +321,6 @@ def limits_section(found: Findings) -> Section:
 
 def sources_section(found: Findings) -> Section:
     """Licences, references, and how to make the page again."""
-    corpora = list(dict.fromkeys([*found.bundle.corpora, *(report.corpus for report in found.reports)]))
     commands = [f"git checkout {found.commit}"] if found.commit else []
     return Section(
         "sources",
@@ -283,7 +331,7 @@ def sources_section(found: Findings) -> Section:
             Code("Made by", (*commands, "make repro")),
             Text(
                 "Please cite",
-                (*words.citations(corpora), "emodag: CITATION.cff in its repository"),
+                (*words.citations(_corpora(found)), "emodag: CITATION.cff in its repository"),
                 listed=True,
                 wide=True,
             ),
@@ -291,10 +339,62 @@ def sources_section(found: Findings) -> Section:
     )
 
 
+def _heading(kind: str, figure: Figure) -> tuple[str, Figure, str]:
+    title, description = _PICTURES[kind]
+    return title, figure, description
+
+
+def _of_calibration(report: Report) -> str:
+    raw, calibrated = report.calibration.raw, report.calibration.calibrated
+    return (
+        f"Expected calibration error: {raw.ece:.1%} as the model says, {calibrated.ece:.1%} at the temperature that "
+        f"validation speakers gave ({report.calibration.temperature:.2f}). Calibrated Brier score "
+        f"{calibrated.brier:.3f}, log-loss {calibrated.log_loss:.3f}."
+    )
+
+
+def _of_rejection(report: Report) -> str:
+    rejection = report.rejection
+    right = "none of them is answered" if rejection.accuracy is None else f"{rejection.accuracy:.1%} of these are right"
+    return (
+        f"Where no emotion reaches {rejection.threshold:.0%}, the model calls it unknown: it answers "
+        f"{rejection.answered:.0%} of these clips, and {right}. Area under risk and coverage: {rejection.area:.3f}."
+    )
+
+
+def _of_fairness(report: Report) -> str:
+    fairness = report.fairness
+    apart = [
+        f"{part.attribute} {part.value} ({100 * part.difference:+.0f} points)"
+        for part in fairness.subgroups
+        if part.stands_out
+    ]
+    told = (
+        f"Told apart from all others by more than chance: {words.listed(apart)}."
+        if apart
+        else "No group can be told apart from the others by more than chance."
+    )
+    worst = ", ".join(f"{each.speaker} {each.uar:.0%}" for each in fairness.worst)
+    spread = f"UAR differs by {100 * fairness.spread:.0f} points (standard deviation) between speakers"
+    return f"{told} {spread}; worst: {worst}."
+
+
+def _of_robustness(report: Report) -> str:
+    if report.robustness is None:
+        return ""
+    worst = max(report.robustness.conditions, key=lambda each: each.drop)
+    if worst.drop <= 0:
+        return "Nothing of this costs it anything."
+    low, high = worst.drop_interval
+    return (
+        f"Most harm comes of {worst.label}: {100 * worst.drop:.0f} points of UAR are lost "
+        f"({100 * low:.0f} to {100 * high:.0f}) on the same clips."
+    )
+
+
 def _mistakes(found: Findings, report: Report) -> Examples | Text:
     title = "Mistakes to listen to"
-    rows, classes = found.predictions[report.corpus], report.scores.classes
-    wrong = confident_mistakes(rows, classes, found.params.evaluate.examples)
+    wrong = confident_mistakes(report.predictions, report.scores.classes, found.params.evaluate.examples)
     if wrong.empty:
         return Text(title, ("Every clip was recognised.",))
     return Examples(
@@ -304,17 +404,9 @@ def _mistakes(found: Findings, report: Report) -> Examples | Text:
     )
 
 
-def _sees(bundle: Bundle) -> str:
-    parts = []
-    if bundle.names:
-        parts.append(f"{len(bundle.names)} features of a clip ({bundle.inputs})")
-    if bundle.columns:
-        parts.append(f"{len(bundle.columns)} features of each frame ({', '.join(bundle.groups)})")
-    if bundle.embedding_columns:
-        parts.append(f"{len(bundle.embedding_columns)} dimensions of the encoder's frames")
-    if bundle.encoder != "none":
-        parts.append(f"encoder {bundle.encoder}")
-    return "; ".join(parts)
+def _corpora(found: Findings) -> list[str]:
+    """All that were trained on or tested."""
+    return list(dict.fromkeys([*found.bundle.corpora, *(report.corpus for report in found.reports)]))
 
 
 def _key(report: Report) -> str:

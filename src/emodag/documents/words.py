@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from emodag.bundle import Bundle
 from emodag.corpora import get
+from emodag.corpora.demo import CORPORA as SYNTHETIC
 from emodag.params import Params
-from emodag.reports import CROSS_CORPUS
+from emodag.splits import CROSS_CORPUS
 
 _MEANINGS = {
     "speaker_kfold": "Folds of speakers: every tested voice is new to the model that is tested on it.",
@@ -29,8 +30,7 @@ _ADAPTATION = {
     ),
 }
 
-#: What holds for every model of this pipeline, whatever its scores.
-LIMITS = (
+_LIMITS = (
     "It recognises how emotions are acted or shown in speech, as listeners or directors named them. It does not know "
     "what anybody feels.",
     "Categories are few and the corpora acted. Everyday speech is milder and more mixed, and scores there are lower.",
@@ -62,6 +62,15 @@ def adaptation(by: str) -> str:
     return _ADAPTATION[by]
 
 
+def limits(corpora: Iterable[str]) -> tuple[str, ...]:
+    """What scores of models on these corpora do not say."""
+    synthetic = [name for name in corpora if name in SYNTHETIC]
+    if not synthetic:
+        return _LIMITS
+    told = f"A synthesiser speaks in {listed(synthetic)}: scores there show that the pipeline works and say nothing"
+    return (f"{told} about people.", *_LIMITS)
+
+
 def model_settings(params: Params) -> str:
     """The settings of the model that was trained, as ``hidden [300], alpha 10.0``."""
     section = getattr(params.models, params.model).model_dump()
@@ -71,6 +80,20 @@ def model_settings(params: Params) -> str:
 def chosen(bundle: Bundle) -> str:
     """What validation clips decided, as ``rounds 11``; empty if nothing."""
     return ", ".join(f"{key} {_plain(value)}" for key, value in bundle.chosen.items())
+
+
+def sees(bundle: Bundle) -> str:
+    """What of speech a model takes."""
+    parts = []
+    if bundle.names:
+        parts.append(f"{len(bundle.names)} features of a clip ({bundle.inputs})")
+    if bundle.columns:
+        parts.append(f"{len(bundle.columns)} features of each frame ({', '.join(bundle.groups)})")
+    if bundle.embedding_columns:
+        parts.append(f"{len(bundle.embedding_columns)} dimensions of the encoder's frames")
+    if bundle.encoder != "none":
+        parts.append(f"encoder {bundle.encoder}")
+    return "; ".join(parts)
 
 
 def bound_by(corpora: Iterable[str]) -> tuple[str, ...]:

@@ -73,16 +73,16 @@ class Curve:
 def reliability(confidence: np.ndarray, right: np.ndarray, bins: int) -> Curve:
     """The reliability curve over bins of equal width (Guo et al. 2017).
 
-    A bin holds the confidences from its lower edge up to, not with, its upper one; 1 has a bin of its own, as in
-    torchmetrics.
+    A bin holds the confidences from its lower edge up to, not with, its upper one; 1 has a bin of its own. Edges are
+    met in float32. Both are as in torchmetrics.
 
     Args:
         confidence: probability of the most probable class, [clips].
         right: whether it was spoken, bool [clips].
         bins: how many there are from 0 to 1.
     """
-    edges = np.linspace(0, 1, bins + 1)
-    return _curve(confidence, right, np.searchsorted(edges, confidence, side="right") - 1)
+    edges = np.linspace(0, 1, bins + 1, dtype=np.float32)
+    return _curve(confidence, right, np.searchsorted(edges, confidence.astype(np.float32), side="right") - 1)
 
 
 def reliability_of_equal_mass(confidence: np.ndarray, right: np.ndarray, bins: int) -> Curve:
@@ -140,7 +140,7 @@ class Calibration:
     calibrated: Reliability
 
 
-def calibration(probabilities: np.ndarray, labels: np.ndarray, temperature: np.ndarray, bins: int) -> Calibration:
+def calibration_of(probabilities: np.ndarray, labels: np.ndarray, temperature: np.ndarray, bins: int) -> Calibration:
     """Reliability before and after temperature scaling.
 
     Args:

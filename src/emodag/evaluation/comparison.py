@@ -4,12 +4,12 @@ Two models that were tested on the same clips of the same speakers are compared 
 and their difference varies far less than either score. Three views of one difference:
 
 - **Interval.** The paired bootstrap of Bisani and Ney (2004, doi 10.1109/ICASSP.2004.1326009): speakers are drawn with
-  replacement, the same for both models, and the difference of their UARs is taken anew. The share of resamples in which
-  the second model is better is its *probability of superiority* (there: probability of improvement).
+  replacement, the same for both models, and the difference of their UARs is taken anew. Its percentiles make the
+  interval, expanded where speakers are few (:func:`emodag.evaluation.scores.percentiles`). The share of resamples in
+  which the second model is better is its *probability of superiority* (there: probability of improvement).
 - **Randomisation test.** Had both models been alike, swapping what they said about any speaker would change nothing but
   the sign of that speaker's part of the difference (Noreen 1989; Yeh 2000, aclanthology.org/C00-2137). Clips of one
-  speaker may depend on each other. Where speakers are few it stays honest, and the bootstrap's interval is too narrow:
-  of 5 speakers, no p can be below 0.06.
+  speaker may depend on each other, and speakers may be few: of 5, no p can be below 0.06.
 - **McNemar's test** (1947, doi 10.1007/BF02295996): of the clips that only one of the two recognises, how many does
   each. It takes clips for independent and weighs them alike, so it is about accuracy rather than UAR and too sure of
   itself where speakers differ. Both p values are given: the exact one and mid-p, which errs less on the safe side
@@ -24,6 +24,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from emodag.errors import DataError
+from emodag.evaluation.scores import percentiles, resample
 
 #: Up to so many speakers, the randomisation test goes through all ways to swap them.
 _SWAPPED_IN_FULL = 12
@@ -51,7 +52,7 @@ class Comparison:
     classes: tuple[str, ...]
     support: np.ndarray  #: int [classes], clips
     uar: tuple[float, float]
-    uar_intervals: np.ndarray  #: float [2, 2]: a model's low and high
+    uar_intervals: np.ndarray  #: float [2, 2]: each model's low and high
     recalls: np.ndarray  #: float [2, classes]
     recall_intervals: np.ndarray  #: float [classes, 2]: low and high of the difference
     interval: tuple[float, float]  #: of the difference
@@ -107,31 +108,22 @@ def compare(
         raise DataError(
             f"{len(truth)} truths, hits {list(hits.shape)} and {len(speakers)} speakers do not fit each other"
         )
-    present = np.unique(truth)
-    label = np.searchsorted(present, truth)
-    names, unit_of_clip = np.unique(np.asarray(speakers, dtype=str), return_inverse=True)
-    unit: Literal["speakers", "clips"] = "speakers"
-    if len(names) == 1:
-        unit, unit_of_clip = "clips", np.arange(len(truth))
-    units = int(unit_of_clip.max()) + 1
-    support = np.zeros((units, len(present)))
-    hit = np.zeros((2, units, len(present)))
-    np.add.at(support, (unit_of_clip, label), 1)
-    for model in range(2):
-        np.add.at(hit[model], (unit_of_clip, label), hits[model])
-
+    present, label = np.unique(truth, return_inverse=True)
     # Drawn as for the interval of one model, so that the same clips and seed give it the same interval here.
-    drawn = np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), size=resamples).astype(float)
+    units, drawn, unit = resample(speakers, resamples=resamples, seed=seed)
+    support = np.zeros((drawn.shape[1], len(present)))
+    hit = np.zeros((2, *support.shape))
+    np.add.at(support, (units, label), 1)
+    for model in range(2):
+        np.add.at(hit[model], (units, label), hits[model])
+
     of_drawn = drawn @ support
     occurs = of_drawn > 0
     recalls = np.divide(drawn @ hit, of_drawn, out=np.zeros((2, *of_drawn.shape)), where=occurs)
     uars = recalls.sum(axis=2) / occurs.sum(axis=1)
     differences = uars[1] - uars[0]
-    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-    low, high = np.quantile(differences, tails)
-    by_class = [
-        np.quantile((recalls[1] - recalls[0])[occurs[:, number], number], tails) for number in range(len(present))
-    ]
+    of_class = np.where(occurs, recalls[1] - recalls[0], np.nan).T
+    expanded = {"confidence": confidence, "units": drawn.shape[1]}
 
     totals = support.sum(axis=0)
     recall = hit.sum(axis=1) / totals
@@ -139,17 +131,17 @@ def compare(
         classes=tuple(classes[number] for number in present),
         support=totals.astype(np.int64),
         uar=(float(recall[0].mean()), float(recall[1].mean())),
-        uar_intervals=np.quantile(uars, tails, axis=1).T,
+        uar_intervals=np.array([percentiles(of_model, confidence) for of_model in uars]),
         recalls=recall,
-        recall_intervals=np.array(by_class),
-        interval=(float(low), float(high)),
+        recall_intervals=np.array([percentiles(each, **expanded) for each in of_class]),
+        interval=percentiles(differences, **expanded),
         differences=differences,
         superiority=float(np.mean(np.where(np.abs(differences) < _ROUNDING, 0.5, differences > 0))),
         p=randomisation_p(((hit[1] - hit[0]) / totals).mean(axis=1), resamples=resamples, seed=seed),
         mcnemar=mcnemar(*hits),
         unit=unit,
         clips=len(truth),
-        speakers=len(names),
+        speakers=len(np.unique(np.asarray(speakers, dtype=str))),
         confidence=confidence,
     )
 

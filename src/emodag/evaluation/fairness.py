@@ -1,10 +1,10 @@
 """Whether a model serves all people alike: UAR by what is known of speakers and clips, and speaker by speaker.
 
-Each value of an attribute (``female`` of ``sex``) is set against all other clips whose value is known, over the emotions
-that both sides have. Speakers are resampled once for all of them, so that what is easy for both sides stays easy for
-both. A difference *stands out* only where its interval leaves 0 out. That interval is widened twice: for few speakers
-(:func:`~emodag.evaluation.scores.percentiles`), and for how many differences are looked at (Bonferroni), since of
-twenty that are nothing, one would stand out by chance.
+Each value of an attribute (``female`` of ``sex``) is set against all other clips whose value is known, over the
+emotions that both sides have. Speakers are resampled once for all of them, so that what is easy for both sides stays
+easy for both. A difference *stands out* only where its interval leaves 0 out. That interval is widened twice: for few
+speakers (:func:`~emodag.evaluation.scores.percentiles`), and for how many differences are looked at (Bonferroni), since
+of twenty that are nothing, one would stand out by chance.
 """
 
 from __future__ import annotations
@@ -25,6 +25,13 @@ from emodag.evaluation.scores import (
 #: Ages in years, from the first number up to, not with, the second.
 AGES = {"under 30": (0, 30), "30 to 49": (30, 50), "50 and over": (50, 200)}
 
+#: As corpora call them, from weak to strong.
+_INTENSITIES = ("low", "medium", "normal", "high", "strong")
+
+#: On either side of a difference, so that it has an interval: of fewer speakers, even resamples that hold but one of
+#: them all over are too frequent for the tails that such an interval needs.
+_FEWEST = 5
+
 _WORST = 5
 
 
@@ -39,7 +46,7 @@ class Subgroup:
     uar: float
     interval: tuple[float, float] | None  #: of UAR; nothing for one speaker
     difference: float | None  #: to UAR of all others, over the emotions that both have; nothing where they share none
-    difference_interval: tuple[float, float] | None  #: widened, as the module says
+    difference_interval: tuple[float, float] | None  #: widened, as the module says; from five speakers a side on
     stands_out: bool
 
 
@@ -70,7 +77,7 @@ class Fairness:
         return float(np.std([each.uar for each in self.speakers], ddof=1)) if len(self.speakers) > 1 else 0.0
 
 
-def fairness(
+def fairness_of(
     truth: np.ndarray,
     predicted: np.ndarray,
     speakers: np.ndarray,
@@ -131,9 +138,7 @@ class _Rows:
     drawn: Resamples
     confidence: float
 
-    def subgroup(
-        self, attribute: str, value: str, inside: np.ndarray, others: np.ndarray, widened: float
-    ) -> Subgroup:
+    def subgroup(self, attribute: str, value: str, inside: np.ndarray, others: np.ndarray, widened: float) -> Subgroup:
         speakers = self._count(inside)
         difference, interval = self._difference(inside, others, widened)
         return Subgroup(
@@ -166,7 +171,7 @@ class _Rows:
         inside, others = inside & counted, others & counted
         difference = self._uar(inside) - self._uar(others)
         fewest = min(self._count(inside), self._count(others))
-        if fewest < 2:
+        if fewest < _FEWEST:
             return difference, None
         return difference, percentiles(self._uars(inside) - self._uars(others), widened, units=fewest)
 
@@ -181,10 +186,9 @@ class _Rows:
 
 
 def _values(values: np.ndarray) -> list[str]:
-    """The known values, sorted; ages by age."""
-    found = set(values[~_is_none(values)])
-    order = list(AGES)
-    return sorted(found, key=lambda value: (order.index(value) if value in AGES else -1, value))
+    """The known values, sorted: ages by age, intensities by strength, others by name."""
+    order = {value: number for number, value in enumerate((*AGES, *_INTENSITIES))}
+    return sorted(set(values[~_is_none(values)]), key=lambda value: (order.get(value, -1), value))
 
 
 def _is_none(values: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """What people make of the same clips: how often most listeners heard the emotion that was meant.
 
-The listeners' answer is the emotion that most of them chose, so it is a crowd that is scored, not a person; and clips on
-which no emotion led are left out, for the model as for the listeners.
+The listeners' answer is the emotion that most of them chose, so it is a crowd that is scored, not a person; and clips
+on which no emotion led are left out, for the model as for the listeners.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Human:
     undecided: int  #: clips that were scored, but of which it is not known what most listeners heard
 
 
-def human(
+def human_baseline(
     truth: np.ndarray,
     predicted: np.ndarray,
     perceived: np.ndarray,

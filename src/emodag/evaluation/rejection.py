@@ -29,7 +29,7 @@ class Rejection:
     uars: np.ndarray  #: float [points]
 
 
-def rejection(
+def rejection_of(
     confidence: np.ndarray, truth: np.ndarray, predicted: np.ndarray, classes: int, threshold: float, points: int = 20
 ) -> Rejection:
     """Coverage against accuracy and UAR.

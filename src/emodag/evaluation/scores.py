@@ -8,8 +8,8 @@ test set neither helps nor harms. Nothing here returns NaN: what cannot be compu
 The primary score is UAR, the unweighted average recall (Schuller et al., Interspeech 2009 Emotion Challenge).
 
 Where models of several seeds predicted the same clips, a clip stands in as many rows, one after the other, and
-``repeats`` says how many. UAR is linear in hits, so the score over all rows is the mean over the seeds; clips are counted
-once.
+``repeats`` says how many. UAR is linear in hits, so the score over all rows is the mean over the seeds; clips are
+counted once.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ def macro_f1(confusion: np.ndarray) -> float:
 class Resamples(NamedTuple):
     """Test sets that might have been, drawn from one that was: made by :func:`resample`.
 
-    ``unit`` says what was drawn: speakers, or clips where there is one speaker only (what comes of it tells nothing about
-    other speakers).
+    ``unit`` says what was drawn: speakers, or clips where there is one speaker only (what comes of it tells nothing
+    about other speakers).
     """
 
     units: np.ndarray  #: int [rows], the unit that each row belongs to

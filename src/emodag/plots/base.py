@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from emodag.errors import DataError
 from emodag.files import atomic_file
 from emodag.labels import EMOTIONS
 
@@ -38,10 +39,17 @@ def save(figure: Figure, path: str | Path) -> None:
 
 
 def save_into(folder: Path, figures: Mapping[str, Figure], stale: str) -> None:
-    """Write figures by their file names, each whole or not at all; other files that the pattern ``stale`` fits go."""
-    for name, figure in figures.items():
-        with atomic_file(folder / name) as path:
-            save(figure, path)
+    """Write figures by their file names, each whole or not at all; other files that the pattern ``stale`` fits go.
+
+    Raises:
+        DataError: the folder cannot be written.
+    """
+    try:
+        for name, figure in figures.items():
+            with atomic_file(folder / name) as path:
+                save(figure, path)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be written: {error.strerror}") from None
     for path in folder.glob(stale):
         if path.name not in figures:
             path.unlink()

@@ -92,7 +92,8 @@ def _differences(axes: Axes, comparison: Comparison, names: tuple[str, str]) -> 
 
 def _recalls(axes: Axes, comparison: Comparison) -> None:
     places = np.arange(len(comparison.classes))
-    differences = 100 * (comparison.recalls[1] - comparison.recalls[0])
+    # Adding 0 takes the minus from what rounds to nothing.
+    differences = np.round(100 * (comparison.recalls[1] - comparison.recalls[0]), 1) + 0.0
     axes.barh(places, differences, height=0.62, color=[COLOURS[emotion] for emotion in comparison.classes], zorder=2)
     for place, value, (low, high) in zip(places, differences, 100 * comparison.recall_intervals, strict=True):
         axes.plot([low, high], [place, place], "|-", color=INK, linewidth=1.3, markersize=7, zorder=3)

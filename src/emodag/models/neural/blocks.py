@@ -7,7 +7,7 @@ normalisation leave it out, and recurrent layers skip it. ONNX models are given 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -111,11 +111,9 @@ class Image:
     def write(self, graph: Graph, values: str) -> str:
         first, bands = self.columns
         cepstra = graph("Gather", values, np.arange(first), axis=2)
-        channels = (
-            graph("MatMul", cepstra, _array(self._projection.kernel)),
-            graph("Gather", values, np.arange(first, first + bands), axis=2),
-        )
-        return graph("Concat", *(graph("Unsqueeze", channel, [3]) for channel in channels), axis=3)
+        spectrum = graph("Gather", values, np.arange(first, first + bands), axis=2)
+        projected = graph("MatMul", cepstra, _array(self._projection.kernel))
+        return graph("Concat", *(graph("Unsqueeze", channel, [3]) for channel in (projected, spectrum)), axis=3)
 
 
 class Convolution2d:
@@ -186,6 +184,8 @@ class _Recurrent:
     operator: str
     #: Where the gates lie in Keras's weights, in ONNX's order.
     gates: tuple[int, ...]
+    #: Of the ONNX operator, beyond those that every recurrent layer has.
+    attributes: ClassVar[dict[str, int]] = {}
 
     def __init__(self, units: int, dropout: float):
         self.units, self.dropout = units, dropout
@@ -212,12 +212,10 @@ class _Recurrent:
             bias,
             direction="bidirectional",
             hidden_size=self.units,
-            **self._attributes,
+            **self.attributes,
         )
         values = graph("Transpose", values, perm=(2, 0, 1, 3))  # from [frames, directions, clips, units]
         return graph("Reshape", values, [0, 0, 2 * self.units])
-
-    _attributes: dict[str, int] = {}  # noqa: RUF012
 
     def _in_order(self, weights: np.ndarray) -> np.ndarray:
         """Weights [..., gates * units] with the gates in ONNX's order."""
@@ -245,7 +243,7 @@ class Gru(_Recurrent):
     operator = "GRU"
     gates = (0, 1, 2)  # update, reset, hidden in both
     # Keras resets after the recurrent product, as cuDNN does.
-    _attributes = {"linear_before_reset": 1}  # noqa: RUF012
+    attributes: ClassVar[dict[str, int]] = {"linear_before_reset": 1}
 
     def _biases(self, bias: np.ndarray) -> np.ndarray:
         return bias.reshape(-1)

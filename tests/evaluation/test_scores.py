@@ -128,3 +128,81 @@ def test_degenerate_input_is_a_clear_error(truth, predicted, speakers, message):
 def test_an_empty_confusion_matrix_has_no_score(score):
     with pytest.raises(DataError, match="counts no clip"):
         score(np.zeros((3, 3), int))
+
+
+def voices(rng, speakers, clips, spread, classes=3):
+    """Truth, predictions and speakers, where each speaker has a skill of their own around 60 %."""
+    speaker = np.repeat(np.arange(speakers), clips * classes)
+    truth = np.tile(np.repeat(np.arange(classes), clips), speakers)
+    skill = np.clip(rng.normal(0.6, spread, speakers), 0, 1)[speaker]
+    missed = (truth + rng.integers(1, classes, len(truth))) % classes
+    return truth, np.where(rng.random(len(truth)) < skill, truth, missed), speaker
+
+
+@pytest.mark.parametrize(("spread", "lowest"), [(0.0, 0.88), (0.1, 0.88), (0.25, 0.85)])
+def test_intervals_hold_whether_speakers_differ_or_not(spread, lowest):
+    rng = np.random.default_rng(1)
+    expected = np.clip(rng.normal(0.6, spread, 200_000), 0, 1).mean()
+    covered = 0
+    for trial in range(200):
+        low, high = evaluation.bootstrap_intervals(*voices(rng, 20, 6, spread), 3, resamples=300, seed=trial).uar
+        covered += low <= expected <= high
+    assert lowest <= covered / 200 <= 0.99
+
+
+def test_expanded_intervals_keep_their_promise_with_few_speakers():
+    rng, covered = np.random.default_rng(2), {"plain": 0, "expanded": 0}
+    for trial in range(200):
+        truth, predicted, speaker = voices(rng, 6, 6, 0.15)
+        uars = evaluation.resample(speaker, resamples=400, seed=trial).uar(truth, predicted, 3)
+        for kind, units in (("plain", None), ("expanded", 6)):
+            low, high = evaluation.percentiles(uars, 0.95, units=units)
+            covered[kind] += low <= 0.6 <= high
+    assert covered["plain"] < 0.92 * 200 < covered["expanded"]
+
+
+def test_percentiles_leave_out_what_is_not_known():
+    values = np.r_[np.nan, np.linspace(0, 1, 101), np.nan]
+    assert evaluation.percentiles(values, 0.9) == pytest.approx((0.05, 0.95))
+    low, high = evaluation.percentiles(values, 0.9, units=5)
+    assert low < 0.05 < 0.95 < high
+    for broken in (
+        {"values": np.array([np.nan]), "confidence": 0.9},
+        {"values": values, "confidence": 0.9, "units": 1},
+    ):
+        with pytest.raises(DataError, match="two speakers at least"):
+            evaluation.percentiles(**broken)
+
+
+def test_resampled_uar_of_some_rows_is_nan_only_where_none_is_drawn():
+    speakers = np.repeat(["a", "b"], 10)
+    truth = np.tile([0, 1], 10)
+    drawn = evaluation.resample(speakers, resamples=50, seed=0)
+    uars = drawn.uar(truth, np.where(speakers == "a", truth, 0), 2, speakers == "a")
+    without = drawn.drawn[:, 0] == 0
+    assert 0 < without.sum() < 50
+    assert np.isnan(uars[without]).all()
+    assert (uars[~without] == 1).all()
+
+
+@pytest.mark.parametrize("speakers", [5, 1])
+def test_models_of_several_seeds_count_clips_once_and_average(speakers):
+    rng = np.random.default_rng(3)
+    truth, _, speaker = voices(rng, speakers, 8, 0)
+    by_seed = [np.where(rng.random(len(truth)) < skill, truth, (truth + 1) % 3) for skill in (0.5, 0.7, 0.9)]
+    scores = evaluation.evaluate(
+        np.repeat(truth, 3),
+        np.stack(by_seed, axis=1).ravel(),
+        np.repeat(speaker, 3),
+        ("happy", "sad", "angry"),
+        repeats=3,
+    )
+    single = [evaluation.evaluate(truth, each, speaker, ("happy", "sad", "angry")) for each in by_seed]
+    assert scores.clips == single[0].clips == len(truth)
+    assert scores.summary()["uar"] == pytest.approx(np.mean([each.summary()["uar"] for each in single]))
+    assert [row["support"] for row in scores.per_class().values()] == [8 * speakers] * 3
+    # What is drawn is a speaker or a clip with all of its rows: having each three times makes nothing surer.
+    same = evaluation.evaluate(
+        *(np.repeat(each, 3) for each in (truth, by_seed[0], speaker)), ("happy", "sad", "angry"), repeats=3
+    )
+    assert same.intervals.uar == pytest.approx(single[0].intervals.uar)

@@ -1,0 +1,236 @@
+"""How much a leaky split flatters: the same model on the same features, tested honestly and as it should not be.
+
+The honest side is the protocol ``speaker_kfold``. The leaky one deals clips to folds at random and lets everything
+train that a fold neither tests nor validates: other clips of the tested voices, clips with the very same samples, and
+the augmented copies of the tested clips themselves. Work that augments first and splits afterwards is scored so.
+
+The leaky split lives here alone. No protocol of ``train.protocol`` makes it, and the leakage guard refuses it.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from emodag import datasets, layout, models, plots, schema
+from emodag.adaptation import TOLD
+from emodag.comparing import clip_hits
+from emodag.datasets import Dataset
+from emodag.errors import LeakageError
+from emodag.evaluation import Scores, evaluate
+from emodag.evaluation.comparison import Comparison, compare
+from emodag.files import write_json
+from emodag.leakage import Leaks, check_leakage, leaks
+from emodag.params import Params, Train
+from emodag.predict import decisions
+from emodag.splits import split
+from emodag.training import cross_validate
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_HONEST = "speaker_kfold"
+
+
+@dataclass(frozen=True)
+class Side:
+    """One way to split, and what came out."""
+
+    predictions: pd.DataFrame  #: by :func:`emodag.schema.predictions`
+    leaks: Leaks
+    verdict: str  #: of the leakage guard, if the folds were called speaker-independent; empty if it found nothing
+    scores: dict[str, Scores]  #: by corpus
+
+    @property
+    def guard(self) -> str:
+        """What the guard says, in a line."""
+        found = (
+            f"{len(self.leaks.speakers)} speakers, {len(self.leaks.copies)} augmented copies and "
+            f"{len(self.leaks.audio)} byte-equal clips stand on both sides of folds"
+        )
+        return f"refused: {found}" if self.verdict else "no leak found"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Both sides, and by how much the leaky one flatters."""
+
+    honest: Side
+    leaky: Side
+    flattered: dict[str, Comparison]  #: by corpus, leaky less honest on the same clips
+    model: str
+    adaptation: str
+    folds: int
+    copies: int  #: augmented, in all
+
+    @property
+    def title(self) -> str:
+        """What the leaky split would claim."""
+        points = {corpus: round(100 * found.difference, 1) + 0.0 for corpus, found in self.flattered.items()}
+        if len(points) > 1:
+            few, many = min(points.values()), max(points.values())
+            return f"{len(points)} corpora: a leaky split would claim {few:.1f} to {many:.1f} points more"
+        ((corpus, found),) = self.flattered.items()
+        low, high = (100 * bound for bound in found.interval)
+        return f"{corpus}: a leaky split would claim {points[corpus]:.1f} points more [{low:.1f}, {high:.1f}]"
+
+    @property
+    def notes(self) -> list[str]:
+        """Under which policies, on how much."""
+        clips = sum(found.clips for found in self.flattered.values())
+        speakers = sum(found.speakers for found in self.flattered.values())
+        notes = [self.model, f"{self.folds} folds", f"{clips} clips and {self.copies} augmented copies"]
+        notes.append(f"{speakers} speakers")
+        if self.adaptation != "none":
+            notes.append(TOLD[self.adaptation])
+        confidence = next(iter(self.flattered.values())).confidence
+        return [
+            *notes,
+            f"{confidence:.0%} intervals over {self._unit}",
+            f"leakage guard on the leaky split: {self.leaky.guard}",
+        ]
+
+    @property
+    def _unit(self) -> str:
+        return " or ".join(dict.fromkeys(found.unit for found in self.flattered.values()))
+
+    def summary(self) -> dict[str, Any]:
+        """The content of ``audit.json``; shares of 1."""
+        sides = {"speakers_apart": self.honest, "leaky": self.leaky}
+        return {
+            "model": self.model,
+            "adaptation": self.adaptation,
+            "folds": self.folds,
+            "copies": self.copies,
+            "guard": {
+                name: {"refuses": bool(side.verdict), "says": side.verdict}
+                | {kind: len(found) for kind, found in side.leaks._asdict().items()}
+                for name, side in sides.items()
+            },
+            "corpora": {
+                corpus: {name: side.scores[corpus].summary() for name, side in sides.items()}
+                | {
+                    "flattered": found.difference,
+                    "flattered_low": found.interval[0],
+                    "flattered_high": found.interval[1],
+                    "p": found.p,
+                }
+                for corpus, found in self.flattered.items()
+            },
+        }
+
+    def figure(self) -> Figure:
+        """Both scores of each corpus, with their intervals."""
+        return plots.audit_figure(self, title=self.title, notes=self.notes)
+
+    def __str__(self) -> str:
+        """For the terminal."""
+        lines = [f"{self.model}, {self.folds} folds, {self.copies} augmented copies"]
+        for corpus, found in self.flattered.items():
+            for name, side in (("speakers apart", self.honest), ("leaky", self.leaky)):
+                facts = side.scores[corpus].summary()
+                bounds = f"[{100 * facts['uar_low']:.1f}, {100 * facts['uar_high']:.1f}]"
+                lines.append(f"  {corpus}, {name:<15} UAR {facts['uar']:.1%} {bounds}; leakage guard: {side.guard}")
+            low, high = (100 * bound for bound in found.interval)
+            lines.append(
+                f"  {corpus}: the leaky split flatters by {100 * found.difference:+.1f} points "
+                f"({found.confidence:.0%} interval {low:.1f} to {high:.1f}, over {found.speakers} speakers)"
+            )
+        return "\n".join(lines)
+
+
+def run(params: Params, root: Path = layout.FEATURES) -> Audit:
+    """Train and test the model of the params under both splits of the train corpora.
+
+    Raises:
+        CorpusError: the features of a corpus are missing.
+        DataError: the corpora cannot be split by speaker, or a fold lacks an emotion.
+    """
+    corpora = datasets.corpora_with(params, "train", root)
+    data = datasets.load(corpora, "train", models.needs(params), root, params.train.inputs)
+    return audit(data.with_calm(params.train.calm), params)
+
+
+def audit(data: Dataset, params: Params) -> Audit:
+    """Both sides of a data set, whose augmented copies are among its clips."""
+    honest = _side(
+        data, split(data.index, _under(_HONEST, params.train), params.seed), params, "1 of 2: speakers apart"
+    )
+    leaky = _side(data, leaky_folds(data.index, params.train, params.seed), params, "2 of 2: leaky")
+    return Audit(
+        honest,
+        leaky,
+        {corpus: _flattered(honest, leaky, corpus, data.classes, params) for corpus in honest.scores},
+        params.model,
+        params.adaptation.by,
+        params.train.folds,
+        int(data.index["parent_id"].notna().sum()),
+    )
+
+
+def leaky_folds(index: pd.DataFrame, train: Train, seed: int) -> pd.DataFrame:
+    """Folds over clips in which all that is neither tested nor validated trains, by :data:`emodag.schema.FOLDS`."""
+    tables = []
+    for number, fold in split(index, _under("random", train), seed).groupby("fold", sort=True):
+        held_out = fold.set_index("clip_id")["part"].replace("train", np.nan).dropna()
+        parts = index["clip_id"].map(held_out).fillna("train")
+        tables.append(pd.DataFrame({"fold": number, "clip_id": index["clip_id"], "part": parts}))
+    return schema.validate(pd.concat(tables).sort_values(["fold", "clip_id"]), schema.FOLDS, "the leaky folds")
+
+
+def write(found: Audit, folder: Path) -> None:
+    """Write ``audit.json`` and ``audit.png`` into a folder."""
+    plots.save_into(folder, {"audit.png": found.figure()}, stale="audit.png")
+    write_json(folder / "audit.json", found.summary())
+
+
+def _under(protocol: str, train: Train) -> Train:
+    return train.model_copy(update={"protocol": protocol, "keep_folds": False})
+
+
+def _side(data: Dataset, folds: pd.DataFrame, params: Params, told: str) -> Side:
+    print(f"{told}, {folds['fold'].nunique()} folds", file=sys.stderr, flush=True)
+    params = params.model_copy(update={"train": _under(_HONEST, params.train)})
+    predictions = cross_validate(data, folds, params).predictions
+    try:
+        check_leakage(folds, predictions, data.index, _HONEST)
+        verdict = ""
+    except LeakageError as error:
+        verdict = str(error)
+    corpus_of = predictions["clip_id"].str.split("/").str[0]
+    scores = {}
+    for corpus, rows in predictions.groupby(corpus_of, sort=True):
+        settings = params.evaluate
+        scores[str(corpus)] = evaluate(
+            *decisions(rows, data.classes),
+            rows["speaker"].to_numpy(),
+            data.classes,
+            confidence=settings.confidence,
+            resamples=settings.resamples,
+            seed=params.seed,
+            repeats=params.train.seeds,
+        )
+    return Side(predictions, leaks(folds, data.index), verdict, scores)
+
+
+def _flattered(honest: Side, leaky: Side, corpus: str, classes: tuple[str, ...], params: Params) -> Comparison:
+    sides = [
+        clip_hits(side.predictions[side.predictions["clip_id"].str.startswith(f"{corpus}/")], classes)
+        for side in (honest, leaky)
+    ]
+    position = {emotion: number for number, emotion in enumerate(classes)}
+    settings = params.evaluate
+    return compare(
+        sides[0]["emotion"].map(position).to_numpy(np.int64),
+        np.stack([sides[0]["hit"], sides[1]["hit"].loc[sides[0].index]]),
+        sides[0]["speaker"].to_numpy(),
+        classes,
+        confidence=settings.confidence,
+        resamples=settings.resamples,
+        seed=params.seed,
+    )

@@ -1,0 +1,72 @@
+"""What evaluate would have found on two synthetic corpora, one trained on and one tested."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from emodag import audio, bundle, layout, params, reports, schema
+from emodag.documents import Findings
+from emodag.splits import split
+from emodag.training import cross_validate, fit_final
+
+ROOT = Path(__file__).resolve().parents[2]
+LONG = 12.0  # s, more than the page plays
+
+
+@dataclass(frozen=True)
+class Found:
+    """Findings, and the folder that their sound lies in."""
+
+    findings: Findings
+    place: Path
+
+
+@pytest.fixture(scope="session")
+def found(synthetic_corpus, tmp_path_factory) -> Found:
+    loaded = params.load(ROOT / "params.yaml")
+    mlp = loaded.models.mlp.model_copy(update={"hidden": [8], "max_epochs": 6})
+    loaded = loaded.model_copy(
+        update={
+            "model": "mlp",
+            "models": loaded.models.model_copy(update={"mlp": mlp}),
+            "train": loaded.train.model_copy(update={"folds": 2, "keep_folds": False}),
+            "evaluate": loaded.evaluate.model_copy(update={"resamples": 100, "examples": 3}),
+            "compute": loaded.compute.model_copy(update={"jobs": 1}),
+        }
+    )
+    trained = synthetic_corpus.data(*synthetic_corpus.make("alpha", 4, spread=3.0))
+    tested = synthetic_corpus.data(
+        *synthetic_corpus.make("beta", 3, ("neutral", "happy", "bored"), copies=0, spread=3.0)
+    )
+    settings = trained.settings | {"version": 2}
+    trained, tested = (replace(data, settings=settings) for data in (trained, tested))
+    done = cross_validate(trained, split(trained.index, loaded.train, 0), loaded)
+    shipped = bundle.make(fit_final(trained, loaded, done.chosen), trained, loaded, done, {"alpha": 0.5})
+    made = [
+        reports.in_corpus(done.predictions, trained, "alpha", shipped, loaded.evaluate, 0),
+        reports.cross_corpus(tested, "beta", shipped, loaded.evaluate, 0),
+    ]
+    place = tmp_path_factory.mktemp("checkout")
+    for data in (trained, tested):
+        organize(place, data.originals().index)
+    findings = Findings(loaded, shipped, made, [trained, tested], done.curves, commit="0123abc")
+    return Found(findings, place)
+
+
+def organize(place: Path, index: pd.DataFrame) -> None:
+    """Half a second of sound for each clip, but long sound for those of the first speaker."""
+    folder = place / layout.organized(index["corpus"][0])
+    (folder / "clips").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    durations = np.where(index["speaker"] == index["speaker"][0], LONG, 0.5)
+    paths = [f"clips/{number}.flac" for number in range(len(index))]
+    for path, duration in zip(paths, durations, strict=True):
+        audio.write_flac(folder / path, rng.integers(-99, 99, int(duration * audio.SAMPLE_RATE)).astype(np.int16))
+    facts = {"path": paths, "duration": durations, "text_id": None, "source_rate": 16_000, "augmentation": None}
+    manifest = index.assign(**facts)[list(schema.MANIFEST.columns)]
+    schema.write(manifest, schema.MANIFEST, folder / "manifest.parquet")

@@ -1,0 +1,91 @@
+"""The model card: that it holds what a card must, and that licences and leaks are told."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from emodag.documents import words
+from emodag.documents.model_card import graph, model_card
+
+
+@pytest.fixture
+def findings(found):
+    return found.findings
+
+
+def card(findings, **changes) -> str:
+    return model_card(replace(findings.bundle, **changes), findings.reports, findings.params, findings.commit)
+
+
+def test_every_part_of_a_card_is_there_and_no_table_is_torn(findings):
+    text = card(findings)
+    headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    assert headings == [
+        "What it is", "What it is for", "What it is not for", "Data", "How well it works", "Limits", "How to use it",
+        "Licence",
+    ]  # fmt: skip
+    for table in re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE):
+        rows = table.splitlines()
+        assert len(rows) > 2
+        assert len({row.count("|") for row in rows}) == 1
+        assert set(rows[1]) == {"|", "-"}
+    assert "\n\n\n" not in text
+    assert card(findings) == text
+
+
+def test_scores_stand_with_their_intervals(findings):
+    text = card(findings)
+    for report in findings.reports:
+        told = report.summary()
+        interval = f"{100 * told['uar_low']:.1f} to {100 * told['uar_high']:.1f}"
+        assert f"| {report.corpus} | {report.protocol} | {100 * told['uar']:.1f} | {interval} |" in text
+    assert "12 of bored" in text
+    assert "leaky" not in text
+
+
+def test_a_leaky_score_is_called_so(findings):
+    leaky = replace(findings.reports[0], leaky=True, protocol="random")
+    text = model_card(findings.bundle, [leaky], findings.params)
+    assert "| alpha | random (**leaky**) |" in text
+    assert "The same voices train and are tested" in text
+
+
+def test_what_goes_into_the_graph_is_told(findings):
+    assert graph(findings.bundle)[0][:2] == ("input", "features")
+    assert graph(findings.bundle)[-1][:2] == ("output", "probabilities")
+    assert "| input | `features` | [any, 12] | float |" in card(findings)
+
+
+@pytest.mark.parametrize(
+    ("corpora", "told"),
+    [
+        (("demo_en",), "None of these licences restricts what the model is used for."),
+        (("demo_en", "crema_d"), "None of these licences restricts what the model is used for."),
+        (("ravdess", "crema_d"), "The model was trained on ravdess, whose terms allow research and no commerce."),
+        (("ravdess", "emodb", "tess"), "trained on ravdess, emodb and tess"),
+        (("own_recordings",), "Of own_recordings only its owner knows what it may be used for."),
+    ],
+)
+def test_a_model_is_bound_by_what_it_was_trained_on(corpora, told):
+    assert told in " ".join(words.bound_by(corpora))
+
+
+def test_scores_on_synthetic_speech_are_called_so():
+    assert "A synthesiser speaks in demo_en" in words.limits(["demo_en", "emodb"])[0]
+    assert "synthesiser" not in " ".join(words.limits(["ravdess"]))
+
+
+def test_every_protocol_and_adaptation_has_its_words():
+    from typing import get_args
+
+    from emodag.params import Adaptation, Train
+    from emodag.splits import CROSS_CORPUS
+
+    for protocol in (*get_args(Train.model_fields["protocol"].annotation), CROSS_CORPUS):
+        leaky = protocol == "random"
+        assert words.meaning(protocol, leaky=leaky)
+    for by in get_args(Adaptation.model_fields["by"].annotation):
+        assert words.adaptation(by)

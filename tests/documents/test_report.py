@@ -1,0 +1,172 @@
+"""The report as a whole: that it tells what was found, is well-formed, loads nothing and is always the same."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections import Counter
+from dataclasses import replace
+from html.parser import HTMLParser
+from io import BytesIO
+
+import pytest
+import soundfile
+
+from emodag import layout
+from emodag.documents import page, report_page
+from emodag.errors import DataError
+from emodag.robustness import Robustness, Spoilt
+
+VOID = frozenset({"meta", "link", "br", "img", "input", "hr"})
+
+
+class Reader(HTMLParser):
+    """Elements with their attributes, and the text; ``open`` is empty at the end if every element was closed."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.elements, self.text, self.open = [], [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open[-1:] != ["style"]:
+            self.text.append(data)
+
+    def of(self, tag: str) -> list[dict]:
+        return [attributes for found, attributes in self.elements if found == tag]
+
+
+@pytest.fixture
+def findings(found, monkeypatch):
+    monkeypatch.chdir(found.place)
+    return found.findings
+
+
+@pytest.fixture(scope="module")
+def html(found) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(found.place)
+        return page.render(report_page(found.findings))
+
+
+@pytest.fixture(scope="module")
+def read(html) -> Reader:
+    return Reader(html)
+
+
+def test_the_page_is_well_formed_and_its_links_lead_somewhere(read):
+    assert not read.open
+    names = Counter(attributes["id"] for _, attributes in read.elements if "id" in attributes)
+    # What pictures name by its look may be there twice; sections may not.
+    sections = [attributes["id"] for attributes in read.of("section")]
+    assert all(names[section] == 1 for section in sections)
+    assert {link["href"] for link in read.of("a")} <= {f"#{name}" for name in names}
+    assert [link["href"].removeprefix("#") for link in read.of("a")][1 : len(sections) + 1] == sections
+
+
+def test_the_page_loads_nothing_and_runs_nothing(html, read):
+    assert not {"script", "iframe", "link", "object", "embed", "img"} & {tag for tag, _ in read.elements}
+    for _, attributes in read.elements:
+        assert not [name for name in attributes if name.startswith("on")]
+        for name in ("src", "href", "xlink:href"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:"))
+    assert "url(" not in html.replace("url(#", "")
+    assert "@import" not in html
+
+
+def test_the_same_findings_give_the_same_bytes(html, findings):
+    assert page.render(report_page(findings)) == html
+
+
+def test_every_score_stands_beside_its_protocol_interval_and_chance(read, findings):
+    text = " ".join(" ".join(read.text).split())
+    for report in findings.reports:
+        low, high = report.scores.intervals.uar
+        assert f"{report.corpus} {report.protocol} {100 * report.summary()['uar']:.1f} % UAR chance 100" in text
+        assert f"{100 * low:.1f}% to {100 * high:.1f}% 95% interval over speakers" in text
+    assert "leaky" not in text
+    assert "beta: 12 of bored were not scored" in text
+    assert "0123abc" in text
+
+
+def test_a_leaky_score_is_told_in_every_place(findings):
+    leaky = replace(findings.reports[0], leaky=True, protocol="random")
+    made = report_page(replace(findings, reports=[leaky, findings.reports[1]]))
+    html = page.render(made)
+    assert '<article class="score leaky">' in html
+    assert html.count("leaky</strong>") == 2
+    assert 'class="leaky">alpha</a>' in html
+    assert html.count("The same voices train and are tested") >= 2
+
+
+def test_mistakes_can_be_heard(read, findings):
+    clips = read.of("audio")
+    assert len(clips) == 2 * findings.params.evaluate.examples
+    for clip in clips:
+        kind, _, content = clip["src"].partition(";base64,")
+        assert kind == "data:audio/flac"
+        samples, rate = soundfile.read(BytesIO(base64.b64decode(content)))
+        assert rate == 16_000
+        assert len(samples) in (8_000, 160_000)  # as it is, or the first ten seconds
+
+
+def test_without_examples_no_sound_is_needed(findings, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"manifest\.parquet: no such table"):
+        report_page(findings)
+    without = findings.params.evaluate.model_copy(update={"examples": 0})
+    made = report_page(replace(findings, params=findings.params.model_copy(update={"evaluate": without})))
+    assert "<audio" not in page.render(made)
+    assert not layout.organized("alpha").exists()
+
+
+def test_a_model_without_curves_says_so(findings):
+    html = page.render(report_page(replace(findings, curves=findings.curves.iloc[:0])))
+    assert "mlp is not trained in epochs or rounds" in html
+
+
+def test_what_spoils_it_most_is_told(findings):
+    conditions = (
+        Spoilt("clean", "clean", 0.8, (0.7, 0.9), 0.0, (0.0, 0.0)),
+        Spoilt("noise_0", "white noise at 0 dB", 0.3, (0.2, 0.4), 0.5, (0.41, 0.59)),
+        Spoilt("telephone", "telephone", 0.6, (0.5, 0.7), 0.2, (0.1, 0.3)),
+    )
+    spoilt = replace(findings.reports[0], robustness=Robustness(20, 4, conditions))
+    html = page.render(report_page(replace(findings, reports=[spoilt])))
+    assert "white noise at 0 dB: 50 points of UAR are lost (41 to 59)" in html
+
+
+def test_names_are_escaped(findings):
+    odd = replace(findings.reports[0], corpus="alpha", model="<b>bold</b>")
+    html = page.render(report_page(replace(findings, reports=[odd])))
+    assert "<b>bold</b>" not in html
+    assert "&lt;b&gt;bold&lt;/b&gt;" in html
+
+
+def test_pictures_follow_the_inks_that_plots_draw_with(html):
+    from emodag.plots.base import ALARM, FAINT, INK
+
+    for ink in (INK, FAINT, ALARM):
+        assert f'[style*="fill: {ink}"]' in html
+    drawn = html[html.index("</style>") :]
+    assert re.search(rf'style="[^"]*fill: {INK}', drawn)
+    assert "<metadata" not in drawn
+    assert 'id="figure_1"' not in drawn
+
+
+def test_writing_replaces_the_file_whole(findings, tmp_path):
+    path = tmp_path / "report" / "index.html"
+    page.write(path, report_page(findings))
+    assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert [each.name for each in path.parent.iterdir()] == ["index.html"]
