@@ -307,4 +307,4 @@ def test_the_command_says_it_in_words_or_as_json(inside, tmp_path, capsys):
 
 def test_a_long_name_is_shortened_in_titles():
     found = replace(revision("x", table()), name="a-branch-with-a-very-long-name")
-    assert found.label == "a-branch-with-a-ver…"
+    assert found.label == "a-branch-with-a…"

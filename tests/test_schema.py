@@ -70,3 +70,15 @@ def test_predictions_hold_one_probability_per_class():
         schema.validate(pd.concat([table, table]), schema.predictions(("happy", "sad")), "predictions")
     both = pd.concat([table, table.assign(seed=1)])
     assert len(schema.validate(both, schema.predictions(("happy", "sad")), "predictions")) == 2
+
+
+def test_scored_predictions_may_lack_classes_and_stand_once_per_seed():
+    classes = ("happy", "sad", "bored")
+    row = {
+        "corpus": "a", "protocol": "cross_corpus", "clip_id": "a/1", "speaker": "a/x", "fold": 0, "seed": 0,
+        "temperature": 1.0, "emotion": "sad", "happy": 0.4, "sad": 0.6, "bored": None,
+    }  # fmt: skip
+    table = schema.validate(pd.DataFrame([row, row | {"seed": 1}]), schema.scored(classes), "scores")
+    assert table["bored"].isna().all()
+    with pytest.raises(DataError, match="breaks the contract of scored predictions"):
+        schema.validate(pd.DataFrame([row, row]), schema.scored(classes), "scores")

@@ -104,7 +104,7 @@ class Pair:
         """The corpus and the difference with its interval."""
         low, high = map(_points, self.comparison.interval)
         points = _points(self.comparison.difference, "+")
-        return f"{self.corpus}: {self.names[1]} against {self.names[0]}: {points} points of UAR [{low}, {high}]"
+        return f"{self.corpus}: {self.names[1]} against {self.names[0]}: UAR {points} [{low}, {high}]"
 
     @property
     def notes(self) -> list[str]:

@@ -435,6 +435,12 @@ FrameInputs = Annotated[
 ]
 
 
+class Lda(Section):
+    """Linear discriminant analysis of standardised features (scikit-learn)."""
+
+    shrinkage: Fraction = Field(description="of the covariance, towards a multiple of the identity")
+
+
 class Cnn(Section):
     """Temporal convolutions over frames (Keras)."""
 
@@ -500,6 +506,7 @@ class Models(Section):
     mlp_deep: MlpDeep
     svm: Svm
     logistic: Logistic
+    lda: Lda
     xgboost: Xgboost
     cnn: Cnn
     cnn2d: Cnn2d

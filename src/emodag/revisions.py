@@ -28,7 +28,7 @@ _OUT_OF_FOLD = layout.PREDICTIONS / "predictions.parquet"
 _SCORED = layout.REPORT / "predictions.parquet"
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 _DIGITS = re.compile(r"[0-9a-f]{12,}")
-_LONGEST_LABEL = 20
+_LONGEST_LABEL = 16
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from emodag.models.base import Chosen, Classifier, Clips, typical
 from emodag.models.ensemble import Ensemble
-from emodag.models.logistic import Logistic
+from emodag.models.linear import Lda, Logistic
 from emodag.models.mlp import Mlp
 from emodag.models.neural import NETWORKS, Neural
 from emodag.models.svm import Svm
@@ -18,7 +18,13 @@ from emodag.speech import Needs
 
 __all__ = ["REGISTRY", "Chosen", "Classifier", "Clips", "Needs", "create", "needs", "typical"]
 
-_SINGLE: dict[str, Callable[..., Classifier]] = {"mlp": Mlp, "svm": Svm, "logistic": Logistic, "xgboost": XGBoost}
+_SINGLE: dict[str, Callable[..., Classifier]] = {
+    "mlp": Mlp,
+    "svm": Svm,
+    "logistic": Logistic,
+    "lda": Lda,
+    "xgboost": XGBoost,
+}
 _SINGLE |= {name: partial(Neural, name) for name in NETWORKS}
 
 #: The name of a model in ``params.yaml`` -> what makes one from the params, for a number of classes and a seed.

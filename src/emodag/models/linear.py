@@ -1,4 +1,4 @@
-"""Multinomial logistic regression on standardised features, by scikit-learn."""
+"""Linear models of standardised features, by scikit-learn."""
 
 from __future__ import annotations
 
@@ -17,27 +17,28 @@ from emodag.speech import Speech
 _ITERATIONS = 5000
 
 
-class Logistic:
-    """Standardisation fitted on the training clips, then a linear model with an L2 penalty."""
+class Linear:
+    """Standardisation fitted on the training clips, then logits that are linear in the features."""
+
+    name: str  #: of the section in ``params.yaml``
 
     def __init__(self, params: Params, *, classes: int, seed: int):  # noqa: ARG002
-        self.settings = params.models.logistic
+        self.settings = getattr(params.models, self.name)
         self.weighting = params.train.class_weights
         self.classes = classes
 
     def fit(self, training: Clips, validation: Clips | None = None, chosen: Chosen | None = None) -> Self:  # noqa: ARG002
         """See :meth:`emodag.models.base.Classifier.fit`; the optimum is unique, so there is nothing to choose."""
-        from sklearn.linear_model import LogisticRegression
-
         require_every_class(training.labels, self.classes)
         self.scaler = standardiser(training.speech.features)
-        model = LogisticRegression(C=self.settings.C, max_iter=_ITERATIONS)
-        features = self.scaler.transform(training.speech.features)
-        weights = class_weights(training.labels, self.classes, self.weighting)
-        model.fit(features, training.labels, sample_weight=weights)
+        model = self._fitted(self.scaler.transform(training.speech.features), training.labels)
         self.slopes, self.offsets = _of_each_class(model.coef_), _of_each_class(model.intercept_)
         self.chosen, self.history = {}, []
         return self
+
+    def _fitted(self, features: np.ndarray, labels: np.ndarray):
+        """A fitted linear model of scikit-learn, of standardised features [clips, features]."""
+        raise NotImplementedError
 
     def predict_proba(self, speech: Speech) -> np.ndarray:
         """See :meth:`emodag.models.base.Classifier.predict_proba`."""
@@ -52,6 +53,33 @@ class Logistic:
         values = graph.input(FEATURES, ("clips", self.scaler.n_features_in_))
         values = graph("Div", graph("Sub", values, self.scaler.mean_), self.scaler.scale_)
         graph.save(graph("Add", graph("MatMul", values, self.slopes.T), self.offsets), self.classes, path)
+
+
+class Logistic(Linear):
+    """Multinomial logistic regression with an L2 penalty."""
+
+    name = "logistic"
+
+    def _fitted(self, features: np.ndarray, labels: np.ndarray):
+        from sklearn.linear_model import LogisticRegression
+
+        weights = class_weights(labels, self.classes, self.weighting)
+        model = LogisticRegression(C=self.settings.C, max_iter=_ITERATIONS)
+        return model.fit(features, labels, sample_weight=weights)
+
+
+class Lda(Linear):
+    """Linear discriminant analysis; the covariance shrinks towards a multiple of the identity (Friedman 1989)."""
+
+    name = "lda"
+
+    def _fitted(self, features: np.ndarray, labels: np.ndarray):
+        from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+        balanced = [1 / self.classes] * self.classes if self.weighting == "balanced" else None
+        model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=self.settings.shrinkage, priors=balanced)
+        # The covariance of a thousand features loses its last digits in single precision.
+        return model.fit(features.astype(np.float64), labels)
 
 
 def _of_each_class(values: np.ndarray) -> np.ndarray:
