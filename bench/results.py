@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from _checkout import ROOT, Checkout, corpora_in
@@ -26,7 +26,10 @@ RESULTS = ROOT / "metrics" / "results.json"
 START, END = "<!-- results: written by make results -->\n", "<!-- end of results -->"
 
 #: What tells rows of ``metrics/results.json`` apart.
-KEY = ("corpus", "protocol", "model", "adaptation", "encoder", "cleaning", "trained_on")
+KEY = ("corpus", "protocol", "model", "adaptation", "encoder", "inputs", "cleaning", "trained_on")
+
+#: What the committed params do to every clip.
+DEFAULT_CLEANING = tuple(parameters.load(ROOT / "params.yaml").featurize.clean.steps)
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,6 @@ class Setting:
     scored: tuple[str, ...]
     protocol: str
     corpora: dict[str, str]
-    changes: dict = field(default_factory=dict)  #: of the params
 
     @property
     def trained_on(self) -> list[str]:
@@ -50,8 +52,9 @@ class Run:
     setting: Setting
     model: str
     adaptation: str = "none"
-    encoder: str = "none"
-    cleaning: tuple[str, ...] = ()
+    inputs: str = "functionals"  #: which features models of clips see
+    encoder: str = "none"  #: whose embeddings they see, if they see any
+    cleaning: tuple[str, ...] = DEFAULT_CLEANING
 
     def changes(self, encoder: Path | None) -> dict:
         """The params of this run, by dotted key; ``encoder`` is the file of runs that name one."""
@@ -61,15 +64,20 @@ class Run:
             "model": self.model,
             "adaptation.by": self.adaptation,
             "featurize.clean.steps": list(self.cleaning),
+            "train.inputs": self.inputs,
             # What follows changes no score; it would cost minutes a run.
             "train.keep_folds": False,
             "evaluate.robustness.clips": 0,
             "evaluate.matrix": False,
             "evaluate.examples": 0,
         }
-        if self.encoder != "none":
+        if encoder:  # for all runs, so that features are computed once
             changes |= {"featurize.encoder.kind": "onnx", "featurize.encoder.model": str(encoder)}
-        return changes | self.setting.changes
+        if self.model == "ensemble":
+            seen = ("functionals", "embedding") if self.inputs == "all" else (self.inputs,)
+            members = [{"model": model, "inputs": inputs} for inputs in seen for model in ENSEMBLE]
+            changes |= {"models.ensemble.members": members}
+        return changes
 
     def row_keys(self) -> list[tuple]:
         """What tells its rows from others."""
@@ -78,7 +86,7 @@ class Run:
             (corpus, setting.protocol if setting.corpora.get(corpus) != "test" else "cross_corpus")
             for corpus in setting.scored
         ]
-        about = (self.model, self.adaptation, self.encoder, self.cleaning, tuple(setting.trained_on))
+        about = (self.model, self.adaptation, self.encoder, self.inputs, self.cleaning, tuple(setting.trained_on))
         return [(*each, *about) for each in told]
 
 
@@ -93,7 +101,8 @@ POOLED = Setting((*POOL, "emodb"), "speaker_kfold", POOL | {"emodb": "test"})
 LEAKY = _alone("ravdess", "random")
 
 SINGLE = tuple(name for name in parameters.Models.model_fields if name != "ensemble")
-CLIPS = ("mlp", "svm", "logistic")  # cheap models of whole clips
+CLIPS = ("mlp", "svm", "logistic", "lda")  # cheap models of whole clips
+ENSEMBLE = ("logistic", "lda")  # members, on functionals and, with an encoder, again on its embedding
 SMALL, LARGE = (RAVDESS, EMODB, SAVEE, TESS), (CREMA_D, POOLED)
 
 
@@ -115,9 +124,12 @@ def runs(encoder: Path | None) -> list[Run]:
             wanted += [Run(setting, model, adaptation) for model in models for adaptation in adaptations]
             if encoder and set(models) & {*CLIPS, "ensemble"}:
                 wanted += [
-                    Run(setting, model, adaptation, encoder.stem) for model in models for adaptation in adaptations
+                    Run(setting, model, adaptation, inputs, encoder.stem)
+                    for model in models
+                    for inputs in (("all",) if model == "ensemble" else ("embedding", "all"))
+                    for adaptation in adaptations
                 ]
-    wanted += [Run(RAVDESS, "mlp", cleaning=(step,)) for step in ("gate", "denoise")]
+    wanted += [Run(RAVDESS, "mlp", cleaning=steps) for steps in ((), ("gate", "level"), ("denoise", "level"))]
     return [run for run in wanted if not _takes_long(run)]
 
 
@@ -140,6 +152,7 @@ def score(checkout: Checkout, run: Run, encoder: Path | None) -> list[dict]:
             "model": run.model,
             "adaptation": result["adaptation"],
             "encoder": Path(result["encoder"]).stem,
+            "inputs": run.inputs,
             "cleaning": list(run.cleaning),
             **{key: result[key] for key in ("uar", "uar_low", "uar_high", "wa", "f1", "clips", "speakers", "leaky")},
             "trained_on": setting.trained_on,
@@ -150,7 +163,7 @@ def score(checkout: Checkout, run: Run, encoder: Path | None) -> list[dict]:
         # An encoder that is stored but that the model does not see is none.
         if key_of(row) not in run.row_keys():
             raise RuntimeError(f"asked for {run}; evaluate reports {row}")
-        is_default = (run.model, run.adaptation, run.encoder, run.cleaning) == ("mlp", "none", "none", ())
+        is_default = (run.model, run.adaptation, run.encoder, run.cleaning) == ("mlp", "none", "none", DEFAULT_CLEANING)
         if is_default and not row["leaky"] and key_of(row)[0:2] + key_of(row)[-1:] in {each[:3] for each in COLUMNS}:
             PICTURES.mkdir(parents=True, exist_ok=True)
             picture = checkout.place / "plots" / f"confusion_{corpus}.png"
@@ -161,6 +174,7 @@ def score(checkout: Checkout, run: Run, encoder: Path | None) -> list[dict]:
 
 def key_of(row: dict) -> tuple:
     """What tells a row from others."""
+    row = {"inputs": "all" if row["encoder"] != "none" else "functionals"} | row
     return tuple(tuple(row[name]) if isinstance(row[name], list) else row[name] for name in KEY)
 
 
@@ -180,7 +194,7 @@ def summary(scored: list[dict], adaptation: str) -> str:
     found = {
         (model_of(row), row["corpus"], row["protocol"], tuple(row["trained_on"])): row
         for row in scored
-        if row["adaptation"] == adaptation and not row["cleaning"]
+        if row["adaptation"] == adaptation and tuple(row["cleaning"]) == DEFAULT_CLEANING
     }
     columns = [column for column in COLUMNS if any(key[1:] == column[:3] for key in found)]
     wanted = {column[:3] for column in columns}
@@ -202,28 +216,30 @@ def summary(scored: list[dict], adaptation: str) -> str:
 
 
 def model_of(row: dict) -> str:
-    """The model and the encoder whose embeddings it saw."""
-    return row["model"] if row["encoder"] == "none" else f"{row['model']} + {row['encoder']}"
+    """The model, and what it saw beside or instead of functionals."""
+    if row["encoder"] == "none":
+        return row["model"]
+    return f"{row['model']} {'on' if row.get('inputs') == 'embedding' else '+'} {row['encoder']}"
 
 
 def place_of(model: str) -> tuple[int, str]:
     """Where a model stands in a table: with an encoder last, else as in ``params.yaml``."""
     names = list(parameters.Models.model_fields)
-    name, _, encoder = model.partition(" + ")
+    name, _, encoder = model.partition(" ")
     return len(names) * bool(encoder) + names.index(name), model
 
 
 def whole_table(scored: list[dict]) -> str:
-    """Every uncleaned row as Markdown: speaker-independent ones first, then by what was tested."""
-    head = ("corpus", "classes", "protocol", "trained on", "model", "adapted by")
+    """Every row as Markdown: speaker-independent ones first, then by what was tested."""
+    head = ("corpus", "classes", "protocol", "trained on", "model", "adapted by", "cleaning")
     head += ("UAR, 95 % interval", "WA", "ECE", "clips", "speakers", "commit")
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    uncleaned = [row for row in scored if not row["cleaning"]]
-    for row in sorted(uncleaned, key=order_of):
+    for row in sorted(scored, key=order_of):
         protocol = f"{row['protocol']} (**leaky**: speakers shared)" if row["leaky"] else row["protocol"]
+        ece = _percent(row["ece"]) if "ece" in row else ""
         cells = (
             _title(row["corpus"]), row["classes"], protocol, ", ".join(map(_title, row["trained_on"])), model_of(row),
-            row["adaptation"], _interval(row), _percent(row["wa"]), _percent(row["ece"]) if "ece" in row else "",
+            row["adaptation"], ", ".join(row["cleaning"]) or "none", _interval(row), _percent(row["wa"]), ece,
             row["clips"], row["speakers"], row.get("commit", ""),
         )  # fmt: skip
         lines.append(f"| {' | '.join(map(str, cells))} |")
