@@ -39,9 +39,9 @@ def clips_of(corpus: Path, settings: Params, folder: Path) -> tuple[Clips, int]:
     organized, turns, features = (folder / name for name in ("organized", "turns", "features"))
     for empty in (turns, features):
         empty.mkdir()
-    done = organize_corpus(corpora.get("ravdess"), corpus, organized, settings.organize)
-    diarization.diarize_corpus(done.manifest, organized, turns, settings.diarize)
-    featurize_corpus([read_source(organized, turns)], features, settings.featurize)
+    done = organize_corpus(corpora.get("ravdess"), corpus, organized, settings.organize, jobs=THREADS)
+    diarization.diarize_corpus(done.manifest, organized, turns, settings.diarize, jobs=THREADS)
+    featurize_corpus([read_source(organized, turns)], features, settings.featurize, jobs=THREADS)
     stored = open_features(features)
     index, columns = stored.index, stored.names.columns
     classes = in_order(index["emotion"])
@@ -70,6 +70,7 @@ def seconds_fed_naively(model: Neural, clips: Clips, epochs: int) -> float:
             naive_batches(model, clips, size),
             steps_per_epoch=-(-len(clips.labels) // size),
             epochs=epochs,
+            shuffle=False,  # they come shuffled
             verbose=0,
         )
     return time.perf_counter() - start

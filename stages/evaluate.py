@@ -1,15 +1,12 @@
-"""evaluate: predictions and the shipped model -> scores in and across corpora, with intervals and pictures."""
+"""evaluate: predictions and the shipped model -> scores in and across corpora, pictures, a report and a model card."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from _stage import stage
-from emodag import bundle, datasets, layout, plots, reports, schema
-from emodag.adaptation import groups_of
+from emodag import bundle, datasets, documents, importance, layout, matrix, plots, reports, schema
 from emodag.files import atomic_directory
 from emodag.leakage import check_disjoint, check_leakage
-from emodag.robustness import robustness_of
+from emodag.robustness import with_robustness
 
 
 def evaluate(params, run):
@@ -17,63 +14,53 @@ def evaluate(params, run):
     trained = datasets.load(datasets.corpora_with(params, "train"), "train", shipped.needs, inputs=shipped.inputs)
     trained = trained.with_calm(shipped.calm)
     bundle.check_data(shipped, trained)
-    check_reference(shipped, trained.originals())
+    bundle.check_reference(shipped, trained.originals(), layout.MODELS)
     folds = schema.read(layout.PREDICTIONS / "folds.parquet", schema.FOLDS)
+    curves = schema.read(layout.PREDICTIONS / "curves.parquet", schema.CURVES)
     predictions = schema.read(layout.PREDICTIONS / "predictions.parquet", schema.predictions(shipped.classes))
     check_leakage(folds, predictions, trained.index, shipped.protocol)
+    of_folds = bundle.load_folds(layout.MODELS)
 
-    of_folds = {int(folder.name): bundle.load(folder) for folder in sorted((layout.MODELS / "folds").glob("*"))}
-    found = []
+    found, data = [], [trained]
     for corpus in shipped.corpora:
         report = reports.in_corpus(predictions, trained, corpus, shipped, params.evaluate, params.seed)
         found.append(with_robustness(report, trained.index, of_folds, params))
     for corpus in datasets.corpora_with(params, "test"):
-        data = datasets.load([corpus], "test", shipped.needs, inputs=shipped.inputs)
-        check_disjoint(data.index, trained.index, corpus)
-        report = reports.cross_corpus(data, corpus, shipped, params.evaluate, params.seed)
-        found.append(with_robustness(report, data.index, {0: shipped}, params))
+        data.append(datasets.load([corpus], "test", shipped.needs, inputs=shipped.inputs))
+        check_disjoint(data[-1].index, trained.index, corpus)
+        report = reports.cross_corpus(data[-1], corpus, shipped, params.evaluate, params.seed)
+        found.append(with_robustness(report, data[-1].index, {0: shipped}, params))
+    for report in found:
+        print(report)
+    drops = importance.known(of_folds, trained.originals(), predictions, params)
+    crossed = matrix.beside(found, shipped, params)
 
     with atomic_directory(layout.PLOTS) as out:
-        for report in found:
-            print(report)
-            for name, figure in report.figures().items():
-                plots.save(figure, out / name)
+        figures = {name: figure for report in found for name, figure in report.figures().items()}
+        if crossed is not None:
+            print(crossed)
+            figures["matrix.png"] = crossed.figure()
+        for name, figure in figures.items():
+            plots.save(figure, out / name)
     with atomic_directory(layout.REPORT) as out:
-        contract = schema.scored(shipped.classes)
-        schema.write(reports.scored(found, shipped.classes), contract, out / "predictions.parquet")
-    reports.write_metrics(found, schema.read(layout.PREDICTIONS / "curves.parquet", schema.CURVES), layout.METRICS)
+        findings = documents.Findings(params, shipped, found, data, curves, drops, crossed)
+        documents.page.write(out / "index.html", documents.report_page(findings))
+        documents.model_card.write(out / "model_card.md", documents.model_card.model_card(shipped, found, params))
+        scored = reports.scored(found, shipped.classes)
+        schema.write(scored, schema.scored(shipped.classes), out / "predictions.parquet")
+    reports.write_metrics(found, curves, layout.METRICS)
 
     for report in found:
         run.log_metrics({f"{report.corpus}/{name}": value for name, value in report.numbers().items()})
-    run.log_artifact(layout.MODELS, "bundle")
-    run.log_artifact(layout.PLOTS, "plots")
-    run.log_artifact(layout.REPORT, "report")
+    run.log_curves(curves)
+    for folder in (layout.PLOTS, layout.REPORT):
+        run.log_artifact(folder, folder.name)
     run.log_artifact(layout.PREDICTIONS / "predictions.parquet", "predictions")
     run.log_artifact(layout.METRICS / "evaluate.json", "metrics")
     run.log_artifact(layout.METRICS / "report.json", "metrics")
-
-
-def check_reference(shipped, originals):
-    """Make sure that the shipped model says here what the trained one said of some clips when it was exported."""
-    reference = schema.read(layout.MODELS / "reference.parquet", schema.predictions(shipped.classes))
-    rows = originals.index.reset_index().set_index("clip_id").loc[reference["clip_id"], "index"].to_numpy()
-    adapted = shipped.adapter(originals.speech, groups_of(originals.index, shipped.adapter.settings)).of(rows)
-    bundle.check_export(shipped, adapted, reference[list(shipped.classes)].to_numpy())
-
-
-def with_robustness(report, index, models, params):
-    """The report with what spoilt sound does to the models, where the params ask for that and models are kept."""
-    settings = params.evaluate
-    if settings.robustness.clips == 0:
-        return report
-    if not models:
-        print(f"{report.corpus}: train.keep_folds is false, so nobody knows what spoilt sound does to its folds")
-        return report
-    classes, encoder = report.scores.classes, params.featurize.encoder
-    robustness = robustness_of(
-        report.predictions, classes, index, models, settings, encoder, seed=params.seed, jobs=params.compute.jobs
-    )
-    return replace(report, robustness=robustness)
+    run.log_artifact(layout.MODELS / bundle.MODEL, "bundle")
+    run.log_artifact(layout.MODELS / bundle.DESCRIPTION, "bundle")
+    run.log_model(shipped, params, {report.corpus: report.summary()["uar"] for report in found})
 
 
 if __name__ == "__main__":

@@ -52,11 +52,11 @@ def train(params, run):
         shipped.save(folder)
         background.save(folder)
         reference = prediction_table(originals.index.iloc[some], expected, data.classes, seed=params.seed)
-        schema.write(reference, contract, folder / "reference.parquet")
+        schema.write(reference, contract, folder / bundle.REFERENCE)
         for (_, fold), outcome in done.outcomes.items():
             if outcome.onnx:
                 of_fold = {"temperature": outcome.temperature, "chosen": outcome.chosen, "onnx": outcome.onnx}
-                replace(shipped, adaptation=outcome.adaptation, **of_fold).save(folder / "folds" / str(fold))
+                replace(shipped, adaptation=outcome.adaptation, **of_fold).save(folder / bundle.FOLDS / str(fold))
         schema.write(folds, schema.FOLDS, predictions / "folds.parquet")
         schema.write(done.predictions, contract, predictions / "predictions.parquet")
         schema.write(done.validation, contract, predictions / "validation.parquet")

@@ -58,7 +58,7 @@ def synthetic_corpus():
 
     class Synthetic:
         names = [f"feature_{number:02d}" for number in range(12)]  # noqa: RUF012
-        settings = {"n_fft": 512, "mfcc": {"n_mfcc": 4}}  # noqa: RUF012
+        settings = {"n_fft": 512, "mfcc": {"n_mfcc": 4}, "version": 2}  # noqa: RUF012
 
         @staticmethod
         def make(

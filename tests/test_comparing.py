@@ -290,6 +290,21 @@ def test_an_older_table_is_told(inside, tmp_path):
         revisions._by_corpus(b"no parquet", "old")
 
 
+def test_scores_of_an_earlier_training_are_left_out(inside, tmp_path, monkeypatch):
+    shutil.copytree(".", tmp_path / "copy", ignore=shutil.ignore_patterns(".dvc", ".git", "ml*"))
+    monkeypatch.chdir(tmp_path / "copy")
+    table(right=0.7).to_parquet("predictions/predictions.parquet")
+    found = revisions.read("workspace")
+    assert list(found.corpora) == ["demo_en"]
+    assert "is of an earlier training" in found.remark
+    assert "warning: workspace: report/predictions.parquet" in comparing.describe([], found, found)
+    Path("report/predictions.parquet").unlink()
+    assert revisions.read("workspace").remark == ""
+    Path("predictions/predictions.parquet").unlink()
+    with pytest.raises(DataError, match="are not here; run `dvc repro train`"):
+        revisions.read("workspace")
+
+
 def test_the_command_says_it_in_words_or_as_json(inside, tmp_path, capsys):
     cli.app(["compare", "main", "better-bag", "--out", str(tmp_path)], standalone_mode=False)
     told = capsys.readouterr().out

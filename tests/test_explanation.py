@@ -28,7 +28,7 @@ from emodag.speech import Speech
 
 MODELS = {
     "features": ("logistic", {"models__logistic__C": 0.01}),
-    "frames": ("cnn", {}),
+    "frames": ("cnn", {"models__cnn__groups": ["log_mel"]}),
     "both": (
         "ensemble",
         {
@@ -213,7 +213,7 @@ def test_only_models_of_frames_have_heat(explained):
 
 
 def test_mel_bands_meet_and_are_told_in_hertz(spoken_corpus):
-    model = bundle.load(spoken_corpus.ship("cnn"))
+    model = bundle.load(spoken_corpus.ship("cnn", models__cnn__groups=["log_mel"]))
     players = players_of(model)
     assert [len(player.columns) for player in players] == [8] * 8
     limits = [player.words.removesuffix(" Hz, over time").split(" to ") for player in players]

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from emodag import models
-from emodag.adaptation import Adapter, Groups, each_alone
+from emodag import models, schema
+from emodag.adaptation import Adapter, Groups, each_alone, groups_of
 from emodag.datasets import Dataset
 from emodag.errors import DataError
 from emodag.features.encoders.base import PREFIX, without_places
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 FORMAT = 3
 MODEL, DESCRIPTION = "model.onnx", "bundle.json"
+
+#: Beside them: what the trained model said of some clips, and the models of the folds.
+REFERENCE, FOLDS = "reference.parquet", "folds"
 
 #: How far the exported model's probabilities may lie from those of the one it was made from.
 TOLERANCE = 1e-4
@@ -270,6 +273,11 @@ def _columns(sequences: Sequences | None) -> tuple[str, ...]:
     return () if sequences is None else sequences.columns
 
 
+def load_folds(folder: str | Path) -> dict[int, Bundle]:
+    """The models of the folds beside the bundle in a folder, by their number; none if none were kept."""
+    return {int(each.name): load(each) for each in sorted((Path(folder) / FOLDS).glob("*"))}
+
+
 def check_data(bundle: Bundle, data: Dataset) -> None:
     """Make sure that a bundle was trained on just these clips.
 
@@ -310,3 +318,23 @@ def check_export(bundle: Bundle, speech: Speech, expected: np.ndarray) -> float:
             f"{len(speech)} clips; at most {TOLERANCE:g} is accepted"
         )
     return difference
+
+
+def check_reference(bundle: Bundle, data: Dataset, folder: str | Path) -> None:
+    """Make sure that a bundle says of clips what the trained model said of them when it was exported.
+
+    Args:
+        bundle: of the folder.
+        data: what it was trained on, without augmented copies.
+        folder: with the trained model's probabilities of some of these clips.
+
+    Raises:
+        DataError: a probability is another, or a clip is missing.
+    """
+    reference = schema.read(Path(folder) / REFERENCE, schema.predictions(bundle.classes))
+    place = pd.Series(np.arange(len(data.index)), index=data.index["clip_id"])
+    if missing := sorted(set(reference["clip_id"]) - set(place.index)):
+        raise DataError(f"{data.source}: {', '.join(missing[:5])} is not there; run `dvc repro` to train again")
+    adapted = bundle.adapter(data.speech, groups_of(data.index, bundle.adapter.settings))
+    some = adapted.of(place.loc[reference["clip_id"]].to_numpy())
+    check_export(bundle, some, reference[list(bundle.classes)].to_numpy())

@@ -268,8 +268,8 @@ def write(found: list[Pair], first: Revision, second: Revision, folder: Path) ->
     Pictures of an earlier comparison are taken away, other files stay.
     """
     content = {
-        "first": {"name": first.name, "is": first.told},
-        "second": {"name": second.name, "is": second.told},
+        "first": {"name": first.name, "is": first.told, "remark": first.remark},
+        "second": {"name": second.name, "is": second.told, "remark": second.remark},
         "params": {key: list(values) for key, values in revisions.differing(first, second).items()},
         "corpora": {each.corpus: each.summary() for each in found},
     }
@@ -282,6 +282,7 @@ def write(found: list[Pair], first: Revision, second: Revision, folder: Path) ->
 def describe(found: list[Pair], first: Revision, second: Revision) -> str:
     """For the terminal: what was compared, in which params they differ, and each corpus."""
     lines = [f"{run.label}: {run.told}" for run in (first, second)]
+    lines += [f"  warning: {run.label}: {run.remark}" for run in (first, second) if run.remark]
     changes = revisions.differing(first, second)
     lines += [f"  {key}: {before} -> {after}" for key, (before, after) in list(changes.items())[:_PARAMS_SHOWN]]
     if len(changes) > _PARAMS_SHOWN:

@@ -30,6 +30,7 @@ from emodag.adaptation import each_alone
 from emodag.audio import SAMPLE_RATE
 from emodag.background import CLIPS_OF_EACH, Background
 from emodag.bundle import Bundle, load
+from emodag.cleaning import clean
 from emodag.evaluation.calibration import tempered
 from emodag.feature_groups import Part, Player, players_of
 from emodag.files import atomic_file, write_json
@@ -365,7 +366,9 @@ def _heat(
 
 
 def _log_mel(recogniser: Recogniser, spoken: Spoken) -> np.ndarray:
+    """Log-mel of the speech as the model hears it, float32 [frames, bands]."""
     from emodag.features import spectral
 
     only = FrameGroups(**{group: group == "log_mel" for group in FrameGroups.model_fields})
-    return spectral.frames(spoken.samples, recogniser.featurize.model_copy(update={"frames": only}))
+    samples = clean(spoken.samples, recogniser.featurize.clean)
+    return spectral.frames(samples, recogniser.featurize.model_copy(update={"frames": only}))

@@ -21,8 +21,18 @@ from emodag.datasets import Dataset
 from emodag.errors import DataError
 from emodag.evaluation.scores import confusion_matrix, unweighted_average_recall
 from emodag.feature_groups import Player, players_of
-from emodag.params import Importance
+from emodag.params import Importance, Params
 from emodag.speech import Sequences, Speech, sequences_of
+
+
+def known(
+    models: Mapping[int, Bundle], data: Dataset, predictions: pd.DataFrame, params: Params
+) -> pd.DataFrame | None:
+    """:func:`importances`, or ``None`` where the params ask for none or the models of the folds were not kept."""
+    settings = params.evaluate.importance
+    if not models or not settings.clips:
+        return None
+    return importances(models, data, predictions, settings, params.seed)
 
 
 def importances(

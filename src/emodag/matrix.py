@@ -8,7 +8,7 @@ cross-validated by speaker within the corpus. Augmented copies train where there
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,9 @@ from emodag.training import Fitted, Material, cross_validate, fit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from emodag.bundle import Bundle
+    from emodag.reports import Report
 
 
 @dataclass(frozen=True)
@@ -190,6 +193,22 @@ def cross(
         tuple(corpus for corpus, data in corpora.items() if data.index["parent_id"].notna().any()),
         params.evaluate.confidence,
     )
+
+
+def beside(reports: Sequence[Report], shipped: Bundle, params: Params) -> Matrix | None:
+    """The matrix beside scores that are known: every corpus alone trains a model as the shipped one was trained.
+
+    ``None`` where the params ask for none, or there is one corpus only.
+    """
+    if not params.evaluate.matrix or len(params.corpora) < 2:
+        return None
+    # With other corpora in training, a score within a corpus is another one than the diagonal's.
+    known = {
+        report.corpus: Cell(report.corpus, report.corpus, report.protocol, report.scores)
+        for report in reports
+        if shipped.corpora == (report.corpus,) and not report.leaky
+    }
+    return cross(load(params), params, shipped.chosen, known)
 
 
 def _within(corpus: str, data: Dataset, params: Params) -> tuple[Cell, Chosen | None]:

@@ -625,7 +625,9 @@ class Tracking(Section):
     """MLflow."""
 
     experiment: str = Field(min_length=1)
-    model: str = Field(description="the shipped model's name in MLflow's registry; empty registers none")
+    model: str = Field(
+        pattern="^[^/:]*$", description="the shipped model's name in MLflow's registry; empty registers none"
+    )
 
 
 class Params(Section):

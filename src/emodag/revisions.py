@@ -49,6 +49,7 @@ class Revision:
     told: str  #: what it is: ``the workspace``, ``revision 0c95406``, ``MLflow run ...``
     params: dict[str, str]  #: flat, as text
     corpora: dict[str, Predicted]  #: those of train first
+    remark: str = ""  #: why corpora of test are not among them, if they were predicted
 
     @property
     def label(self) -> str:
@@ -174,12 +175,20 @@ def _revision(
         content = read_file(_SCORED)
     except OSError:
         return Revision(name, told, params, corpora)  # evaluate did not run, so test corpora were not predicted
+    scored = _by_corpus(content, f"{name}: {_SCORED}")
+    if any(corpus not in scored or not _same(scored[corpus][0], each.table) for corpus, each in corpora.items()):
+        remark = f"{_SCORED} is of an earlier training, so test corpora are left out; run `dvc repro evaluate`"
+        return Revision(name, told, params, corpora, remark)
     tested = {
-        corpus: Predicted(*table, CROSS_CORPUS, False)
-        for corpus, table in _by_corpus(content, f"{name}: {_SCORED}").items()
-        if corpus not in corpora
+        corpus: Predicted(*table, CROSS_CORPUS, False) for corpus, table in scored.items() if corpus not in corpora
     }
     return Revision(name, told, params, corpora | tested)
+
+
+def _same(first: pd.DataFrame, second: pd.DataFrame) -> bool:
+    """Whether two tables hold the same predictions, in whatever order."""
+    order = ["clip_id", "seed", "fold"]
+    return first.sort_values(order, ignore_index=True).equals(second.sort_values(order, ignore_index=True))
 
 
 def _by_corpus(content: bytes, source: str) -> dict[str, tuple[pd.DataFrame, tuple[str, ...]]]:

@@ -14,7 +14,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,13 +29,20 @@ from emodag.errors import DataError
 from emodag.evaluation import confusion_matrix, percentiles, resample, unweighted_average_recall
 from emodag.features.corpus import Clip, clips_of, cut, read_source
 from emodag.parallel import parallel_map
-from emodag.params import Encoder, Evaluate, Gain, Noise, Reverb, Telephone, Transform
+from emodag.params import Encoder, Evaluate, Gain, Noise, Params, Reverb, Telephone, Transform
 from emodag.params import Robustness as Settings
 from emodag.predict import decisions
 from emodag.recognition import Recogniser, Spoken
 from emodag.speech import Speech, joined
 
+if TYPE_CHECKING:
+    from emodag.reports import Report
+
 CLEAN = "clean"
+
+#: How many clips stand for a voice where models adapt to speakers, as far as it has them: of fewer, the adaptation
+#: itself would be what fails.
+_CLIPS_OF_VOICE = 20
 
 
 class Condition(NamedTuple):
@@ -83,6 +90,33 @@ def conditions(settings: Settings) -> list[Condition]:
     return found
 
 
+def with_robustness(report: Report, index: pd.DataFrame, models: Mapping[int, Bundle], params: Params) -> Report:
+    """A corpus's report with what spoilt sound does to the models; as it is where that cannot or shall not be known.
+
+    Args:
+        report: of one corpus.
+        index: of its clips at least.
+        models: those of the folds that tested its clips, by number; the one that ships is 0.
+        params: of the run.
+    """
+    if params.evaluate.robustness.clips == 0:
+        return report
+    if not models:
+        print(f"{report.corpus}: train.keep_folds is false, so robustness is not measured")
+        return report
+    found = robustness_of(
+        report.predictions,
+        report.scores.classes,
+        index,
+        models,
+        params.evaluate,
+        params.featurize.encoder,
+        seed=params.seed,
+        jobs=params.compute.jobs,
+    )
+    return replace(report, robustness=found)
+
+
 def robustness_of(
     predictions: pd.DataFrame,
     classes: tuple[str, ...],
@@ -109,7 +143,9 @@ def robustness_of(
     Raises:
         DataError: the corpus's audio or turns are missing, or lack a clip.
     """
-    some = choose(predictions, settings.robustness.clips, seed)
+    clips = settings.robustness.clips
+    adapts = next(iter(models.values())).adapter.settings.by == "speaker"
+    some = choose(predictions, clips, seed, speakers=max(2, clips // _CLIPS_OF_VOICE) if adapts else None)
     index = index.set_index("clip_id", drop=False).loc[some["clip_id"]].reset_index(drop=True)
     spoilt = conditions(settings.robustness)
     probabilities = predict_spoilt(some, index, models, spoilt, encoder, seed=seed, jobs=jobs)
@@ -138,14 +174,21 @@ def robustness_of(
     )
 
 
-def choose(predictions: pd.DataFrame, clips: int, seed: int) -> pd.DataFrame:
+def choose(predictions: pd.DataFrame, clips: int, seed: int, speakers: int | None = None) -> pd.DataFrame:
     """Some of the clips: as many of each emotion as there are, and of each its speakers in turn.
 
-    Where models of several seeds predicted them, the rows of the first seed. The order of the rows is no matter.
+    Args:
+        predictions: the clips, in any order; where models of several seeds predicted them, the rows of the first seed
+            are taken.
+        clips: how many are taken at most.
+        seed: of the choice.
+        speakers: of so many speakers at most; of all without it.
     """
     table = predictions[predictions["seed"] == predictions["seed"].min()].sort_values("clip_id", ignore_index=True)
-    order = np.random.default_rng([seed, len(table)]).permutation(len(table))
-    table = table.iloc[order]
+    generator = np.random.default_rng([seed, len(table)])
+    voices = generator.permutation(np.unique(table["speaker"]))[:speakers]
+    table = table[table["speaker"].isin(voices)]
+    table = table.iloc[generator.permutation(len(table))]
     turn = table.groupby(["emotion", "speaker"]).cumcount()
     table = table.iloc[np.argsort(turn.to_numpy(), kind="stable")]
     of_emotion = table.groupby("emotion").cumcount().to_numpy()

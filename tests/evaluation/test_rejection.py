@@ -50,7 +50,8 @@ def test_equal_confidences_have_the_area_to_be_expected():
 def test_who_knows_what_it_knows_has_a_smaller_area():
     rng = np.random.default_rng(1)
     wrong = rng.random(300) < 0.3
-    areas = [evaluation.area_under_risk(confidence, wrong) for confidence in (1.0 - wrong, rng.random(300), 1.0 * wrong)]
+    confidences = 1.0 - wrong, rng.random(300), 1.0 * wrong
+    areas = [evaluation.area_under_risk(confidence, wrong) for confidence in confidences]
     assert areas == sorted(areas)
     assert areas[1] == pytest.approx(wrong.mean(), abs=0.05)
 

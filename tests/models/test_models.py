@@ -25,7 +25,7 @@ from emodag.speech import Speech
 ROOT = Path(__file__).resolve().parents[2]
 
 #: The models of scikit-learn and XGBoost; tests/models/test_neural.py and test_ensemble.py have the others.
-CLASSICAL = ("mlp", "svm", "logistic", "xgboost")
+CLASSICAL = ("mlp", "svm", "logistic", "lda", "xgboost")
 
 #: Those that learn in rounds, which validation clips limit, and the settings that limit them otherwise.
 IN_ROUNDS = {"mlp": "max_epochs", "xgboost": "max_rounds"}
@@ -100,7 +100,9 @@ def test_the_seed_repeats_the_model(params, name):
     assert first.chosen == again.chosen
     other = build(params, name, 3, seed=1).fit(gaussian(3), gaussian(3, seed=1))
     # What is convex has one optimum, whatever the seed.
-    assert np.array_equal(first.predict_proba(speech), other.predict_proba(speech)) == (name in ("svm", "logistic"))
+    assert np.array_equal(first.predict_proba(speech), other.predict_proba(speech)) == (
+        name in ("svm", "logistic", "lda")
+    )
 
 
 @pytest.mark.parametrize("name", IN_ROUNDS)
@@ -139,8 +141,9 @@ def test_the_history_has_a_row_for_each_round_up_to_the_last(params, name):
     assert model.history[-1]["loss"] < model.history[0]["loss"]
 
 
-def test_what_is_not_chosen_on_validation_clips_is_said_to_be_nothing(params):
-    model = build(params, "logistic", 3).fit(gaussian(3), gaussian(3, seed=1))
+@pytest.mark.parametrize("name", ["logistic", "lda"])
+def test_what_is_not_chosen_on_validation_clips_is_said_to_be_nothing(params, name):
+    model = build(params, name, 3).fit(gaussian(3), gaussian(3, seed=1))
     assert model.chosen == {}
     assert model.history == []
 
@@ -210,7 +213,6 @@ def test_support_vector_machines_decide_as_libsvm_does(params, kernel, classes):
     expected = libsvm.decision_function(model.scaler.transform(test.speech.features).astype(float))
     # Of two classes scikit-learn decides for the second.
     expected = -expected[:, None] if classes == 2 else expected
-    # The kernel's squared distances are rounded to float32 by the standardiser on one side.
     np.testing.assert_allclose(model.decisions(test.speech), expected, atol=1e-4)
     assert expected.shape[1] == len(list(combinations(range(classes), 2)))
 
@@ -253,12 +255,13 @@ def test_onnx_bytes_do_not_depend_on_the_process(tmp_path):
         rng = np.random.default_rng(0)
         speech = Speech(rng.normal(size=(60, 5)).astype(np.float32), tuple("abcde"))
         clips = Clips(speech, np.arange(60) % 3)
-        chosen = {"mlp": {"rounds": 5}, "svm": None, "logistic": None, "xgboost": {"rounds": 5}}
+        chosen = {"mlp": {"rounds": 5}, "svm": None, "logistic": None, "lda": None, "xgboost": {"rounds": 5}}
         chosen["ensemble"] = {
             "members": [{"rounds": 5}, {"slope": 2.0}], "temperatures": [1.2, 0.9], "weights": [0.4, 0.6]
         }
         for name in chosen:
-            named = params.load(sys.argv[1]).model_copy(update={"model": name})
+            members = [{"model": "mlp", "inputs": "all"}, {"model": "svm", "inputs": "all"}]
+            named = params.load(sys.argv[1]).changed({"model": name, "models.ensemble.members": members})
             path = Path(sys.argv[2])
             create(named, classes=3, seed=0).fit(clips, chosen=chosen[name]).export_onnx(path)
             print(name, hashlib.md5(path.read_bytes()).hexdigest())

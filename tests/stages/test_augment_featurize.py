@@ -44,7 +44,8 @@ def checkout(tmp_path, monkeypatch) -> Path:
             {
                 "clip_id": f"alpha/Äpfel {number}", "corpus": "alpha", "path": path, "speaker": "alpha/a",
                 "sex": "female", "age": None, "language": "de", "emotion": "happy", "perceived": None,
-                "native_label": "h", "intensity": None, "text_id": None, "duration": 1.0, "source_rate": audio.SAMPLE_RATE, "md5": audio.md5(pcm),
+                "native_label": "h", "intensity": None, "text_id": None, "duration": 1.0,
+                "source_rate": audio.SAMPLE_RATE, "md5": audio.md5(pcm),
                 "parent_id": None, "augmentation": None,
             }
         )  # fmt: skip

@@ -39,8 +39,10 @@ class Checkout:
         self.params["models"]["xgboost"] |= {"max_rounds": 15, "max_depth": 2}
         self.params["train"]["folds"] = 3
         self.params["evaluate"]["resamples"] = 200
-        # These corpora have no sound: tests/test_robustness.py spoils that of others.
-        self.params["evaluate"]["robustness"]["clips"] = 0
+        # These corpora have no sound to spoil or to listen to; what is left out here has tests of its own.
+        self.params["evaluate"] |= {"matrix": False, "examples": 0}
+        for part in ("robustness", "importance"):
+            self.params["evaluate"][part]["clips"] = 0
         self.params["compute"]["jobs"] = 1
 
     def add(self, corpus: str, role: str, index=None, functionals=None, **options):
@@ -68,8 +70,11 @@ class Checkout:
 
 
 @pytest.fixture
-def checkout(tmp_path, monkeypatch, synthetic_corpus, stage_job):
+def checkout(request, tmp_path, monkeypatch, synthetic_corpus, stage_job):
     monkeypatch.chdir(tmp_path)
+    # Drawing takes longer than all else, so pictures are drawn for tests that look at files.
+    if not request.node.get_closest_marker("pictures"):
+        monkeypatch.setattr(reports.Report, "pictures", lambda _: {})
     return Checkout(tmp_path, synthetic_corpus, stage_job)
 
 
@@ -81,6 +86,7 @@ def usual(checkout):
     return checkout
 
 
+@pytest.mark.pictures
 @pytest.mark.parametrize("model", ["mlp", "xgboost"])
 def test_scores_in_and_across_corpora(usual, model, capsys):
     usual.params["model"] = model
@@ -108,7 +114,8 @@ def test_scores_in_and_across_corpora(usual, model, capsys):
         "models/model.onnx", "models/bundle.json", "models/reference.parquet", "models/background.npz",
         *(f"models/folds/{fold}/{name}" for fold in (1, 2, 3) for name in ("model.onnx", "bundle.json")),
         *(f"predictions/{name}.parquet" for name in ("predictions", "validation", "folds", "curves")),
-        "metrics/evaluate.json", "metrics/report.json", "report/predictions.parquet",
+        "metrics/evaluate.json", "metrics/report.json",
+        "report/index.html", "report/model_card.md", "report/predictions.parquet",
         *(f"metrics/plots/learning/fold_{fold}.csv" for fold in (1, 2, 3)),
         *(
             f"metrics/plots/{kind}/{corpus}.csv"
@@ -223,6 +230,7 @@ def test_without_models_of_folds_robustness_is_left_out_and_that_is_told(usual, 
     assert "alpha: train.keep_folds is false" in capsys.readouterr().out
 
 
+@pytest.mark.pictures
 def test_the_same_inputs_give_the_same_bytes(usual):
     usual.run("train", "evaluate")
     first = usual.contents()
@@ -392,6 +400,7 @@ def test_one_test_speaker_gives_numbers_and_says_what_was_drawn(usual):
     assert usual.metrics()["gamma"]["interval"] == "speakers"
 
 
+@pytest.mark.pictures
 def test_what_a_removed_corpus_left_in_the_metrics_goes(usual):
     usual.run("train", "evaluate")
     Path("metrics/results.json").write_text("[]")

@@ -24,8 +24,8 @@ from emodag.models.neural.graph import Graph
 from emodag.params import Params
 from emodag.speech import Speech
 
-#: LIBSVM's cache of kernel values, a matter of speed alone; MB.
-_CACHE = 1000
+#: LIBSVM's cache of the kernel values that it was given, a matter of speed alone; MB.
+_CACHE = 500
 
 #: Log-slopes that are considered: from nearly uniform probabilities to nearly certain ones.
 _LOG_RANGE = (np.log(0.1), np.log(100.0))
@@ -47,34 +47,40 @@ class Svm:
 
     def fit(self, training: Clips, validation: Clips | None = None, chosen: Chosen | None = None) -> Self:
         """See :meth:`emodag.models.base.Classifier.fit`; ``slope`` turns decisions into probabilities."""
-        from sklearn.svm import SVC
-
         require_every_class(training.labels, self.classes)
         self.scaler = standardiser(training.speech.features)
-        machines = SVC(
-            kernel=self.settings.kernel,
-            C=self.settings.C,
-            gamma=self.settings.gamma,
-            decision_function_shape="ovo",
-            cache_size=_CACHE,
-        )
         # LIBSVM computes in double precision.
         features = self.scaler.transform(training.speech.features).astype(np.float64)
-        weights = class_weights(training.labels, self.classes, self.weighting)
-        machines.fit(features, training.labels, sample_weight=weights)
-        self._keep(machines)
+        self.gamma = self.settings.gamma
+        if self.gamma == "scale":
+            self.gamma = float(1 / (features.shape[1] * features.var()))
+        self._fit_machines(features, training.labels)
         self.chosen, self.history = {"slope": chosen["slope"] if chosen else _SLOPE}, []
         if validation is not None:
             self.chosen["slope"] = _fit_slope(self.decisions(validation.speech), validation.labels, self.classes)
         return self
 
-    def _keep(self, machines) -> None:
-        """What prediction needs: support vectors and their weights or, of a linear kernel, the planes alone."""
-        # Of two classes scikit-learn has the decision for the second, of more those for the first of each pair.
-        sign = -1 if self.classes == 2 else 1
-        self.vectors, self.gamma = machines.support_vectors_, float(machines._gamma)
-        self.weights = sign * _weights_by_pair(machines.dual_coef_, machines.n_support_)
-        self.offsets = sign * machines.intercept_
+    def _fit_machines(self, features: np.ndarray, labels: np.ndarray) -> None:
+        """Fit each pair's machine; keep the support vectors or, of a linear kernel, the planes alone.
+
+        LIBSVM is given the kernel's values: matrix products compute them many times faster than it does, and those of
+        one pair fit into memory where those of all clips would not.
+        """
+        from sklearn.svm import SVC
+
+        clip_weights = class_weights(labels, self.classes, self.weighting)
+        pairs = list(combinations(range(self.classes), 2))
+        self.weights, self.offsets = np.zeros((len(features), len(pairs))), np.zeros(len(pairs))
+        for number, pair in enumerate(pairs):
+            rows = np.flatnonzero(np.isin(labels, pair))
+            machine = SVC(C=self.settings.C, kernel="precomputed", cache_size=_CACHE)
+            kernel = self._kernel(features[rows], features[rows])
+            machine.fit(kernel, labels[rows], sample_weight=clip_weights[rows])
+            # Of two classes scikit-learn's decisions are above 0 for the second.
+            self.weights[rows[machine.support_], number] = -machine.dual_coef_[0]
+            self.offsets[number] = -machine.intercept_[0]
+        used = self.weights.any(axis=1)
+        self.vectors, self.weights = features[used], self.weights[used]
         if self.settings.kernel == "linear":
             self.weights = self.vectors.T @ self.weights
 
@@ -82,13 +88,17 @@ class Svm:
         """Those of the machines of the pairs (0, 1), (0, 2), ..., (1, 2), ...: float64 [clips, pairs]."""
         features = self.scaler.transform(speech.features).astype(np.float64)
         blocks = np.array_split(features, range(_BLOCK, len(features), _BLOCK))
-        return np.concatenate([self._kernel(block) @ self.weights + self.offsets for block in blocks])
+        if self.settings.kernel == "rbf":
+            blocks = [self._kernel(block, self.vectors) for block in blocks]
+        return np.concatenate([block @ self.weights + self.offsets for block in blocks])
 
-    def _kernel(self, features: np.ndarray) -> np.ndarray:
+    def _kernel(self, features: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+        """The kernel of each of the features and each of the vectors, [features, vectors]."""
+        products = features @ vectors.T
         if self.settings.kernel == "linear":
-            return features
-        squares = np.square(features).sum(axis=1, keepdims=True) + np.square(self.vectors).sum(axis=1)
-        return np.exp(-self.gamma * np.maximum(squares - 2 * features @ self.vectors.T, 0))
+            return products
+        squares = np.square(features).sum(axis=1, keepdims=True) + np.square(vectors).sum(axis=1)
+        return np.exp(-self.gamma * np.maximum(squares - 2 * products, 0))
 
     def predict_proba(self, speech: Speech) -> np.ndarray:
         """See :meth:`emodag.models.base.Classifier.predict_proba`."""
@@ -107,23 +117,6 @@ class Svm:
         against = graph("MatMul", decisions, -self.chosen["slope"] * _of_each_class(self.classes))
         against = graph("Reshape", against, [-1, self.classes, self.classes])
         graph.save(graph("Neg", graph("ReduceLogSumExp", against, [2], keepdims=0)), self.classes, path)
-
-
-def _weights_by_pair(coefficients: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """The weight of each support vector in each pair's machine, float64 [vectors, pairs].
-
-    Args:
-        coefficients: [classes - 1, vectors], LIBSVM's: a vector of class ``i`` has its weight against class ``j`` in
-            row ``j`` if ``j < i``, else in row ``j - 1``.
-        counts: [classes], support vectors of each class, which lie one after the other.
-    """
-    of_class = np.split(np.arange(coefficients.shape[1]), np.cumsum(counts)[:-1])
-    pairs = list(combinations(range(len(of_class)), 2))
-    weights = np.zeros((coefficients.shape[1], len(pairs)))
-    for number, (first, second) in enumerate(pairs):
-        weights[of_class[first], number] = coefficients[second - 1, of_class[first]]
-        weights[of_class[second], number] = coefficients[first, of_class[second]]
-    return weights
 
 
 def _of_each_class(classes: int) -> np.ndarray:
