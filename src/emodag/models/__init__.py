@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 
 from emodag.models.base import Chosen, Classifier, Clips, typical
@@ -17,6 +18,9 @@ from emodag.params import EMBEDDING, Params
 from emodag.speech import Needs
 
 __all__ = ["REGISTRY", "Chosen", "Classifier", "Clips", "Needs", "create", "needs", "typical"]
+
+#: There if the machine has a GPU; asking the backend would start it, which takes seconds.
+_NVIDIA = Path("/dev/nvidia0")
 
 _SINGLE: dict[str, Callable[..., Classifier]] = {
     "mlp": Mlp,
@@ -37,8 +41,10 @@ def create(params: Params, *, classes: int, seed: int) -> Classifier:
 
 
 def jobs(params: Params) -> int:
-    """How many folds are trained at once, as ``compute.jobs`` counts."""
-    return params.compute.jobs
+    """How many folds are trained at once, as ``compute.jobs`` counts: one after the other where they share a GPU."""
+    wanted, networks = params.compute.device, set(params.members()) & set(NETWORKS)
+    on_gpu = wanted == "gpu" or (wanted == "auto" and _NVIDIA.exists())
+    return 1 if networks and on_gpu else params.compute.jobs
 
 
 def needs(params: Params) -> Needs:

@@ -8,8 +8,8 @@ from typing import Self
 import numpy as np
 
 from emodag.models.base import FEATURES, Chosen, Clips, class_weights, require_every_class
+from emodag.models.graph import Graph
 from emodag.models.mlp import standardiser
-from emodag.models.neural.graph import Graph
 from emodag.params import Params
 from emodag.speech import Speech
 

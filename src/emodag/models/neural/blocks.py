@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
-from emodag.models.neural.graph import Graph
+from emodag.models.graph import Graph
 
 #: Of the moving averages of batch normalisation. Keras's 0.99 would still be half its initial value after 69 batches,
 #: more than an epoch of a small corpus.

@@ -18,9 +18,9 @@ from emodag.models.base import (
     require_every_class,
     tempered_log_loss,
 )
+from emodag.models.graph import Graph
 from emodag.models.neural import batches
 from emodag.models.neural.blocks import Block, Flow, Logits
-from emodag.models.neural.graph import Graph
 from emodag.models.neural.inputs import Frames, Inputs, Vectors
 from emodag.models.neural.networks import NETWORKS
 from emodag.models.neural.runtime import forget, keras_ready

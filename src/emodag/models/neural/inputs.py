@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from emodag.models.base import EMBEDDING_FRAMES, FEATURES, FRAMES
+from emodag.models.graph import Graph
 from emodag.models.neural.batches import Batch, padded
-from emodag.models.neural.graph import Graph
 from emodag.speech import Sequences, Speech
 
 #: A column whose spread is below this share of its mean carries rounding errors of float32 rather than speech.

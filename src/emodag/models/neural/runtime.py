@@ -21,7 +21,7 @@ THREADS = 1
 def keras_ready(device: Device) -> Iterator[None]:
     """Within the block, Keras computes on the device, and the same seed gives the same numbers on the same machine.
 
-    The backend is TensorFlow unless the environment's ``KERAS_BACKEND`` says ``torch``.
+    The backend is TensorFlow unless the environment's ``KERAS_BACKEND`` says ``torch`` or ``jax``.
 
     Raises:
         ParamsError: ``gpu`` is asked for, and the backend sees none; or the backend is another.
@@ -80,4 +80,10 @@ def _prepare_torch() -> bool:
     return torch.cuda.is_available()
 
 
-_PREPARE = {"tensorflow": _prepare_tensorflow, "torch": _prepare_torch}
+def _prepare_jax() -> bool:
+    import jax
+
+    return any(device.platform == "gpu" for device in jax.devices())
+
+
+_PREPARE = {"tensorflow": _prepare_tensorflow, "torch": _prepare_torch, "jax": _prepare_jax}
