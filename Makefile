@@ -39,7 +39,7 @@ repro: $(READY) ## run the pipeline; only what changed is computed
 	dvc repro
 
 test: $(OPTIONS) ## run the tests; those on real corpora need ../shared or EMODAG_SHARED
-	python -m pytest
+	python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY) ## check style and formatting
 	ruff check .

@@ -21,6 +21,11 @@ from emodag.speech import Speech
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items):
+    """The longest file first: it is one piece of work, and would keep one process busy when all others are done."""
+    items.sort(key=lambda item: item.get_closest_marker("dvc") is None)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real corpora, folds and recordings; tests that need it skip where it is absent."""

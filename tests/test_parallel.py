@@ -23,7 +23,7 @@ from emodag.params import Compute
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = params.load(ROOT / "params.yaml").featurize
-DASK = Compute(backend="dask", jobs=2, address="")
+DASK = Compute(backend="dask", device="cpu", jobs=2, address="")
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +219,7 @@ def test_a_killed_local_worker_is_one_clear_error():
 def test_no_process_and_no_file_outlives_the_block(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     before = set(worker_pids())
-    with parallel.workers(Compute(backend="dask", jobs=1, address="")):
+    with parallel.workers(Compute(backend="dask", device="cpu", jobs=1, address="")):
         assert set(worker_pids()) == before  # nothing is started before it is needed
         list(parallel.parallel_map(draw, [1]))
         assert len(worker_pids()) == len(before) + 1
@@ -240,7 +240,7 @@ def test_a_scheduler_that_does_not_answer_is_told_by_its_address(address, monkey
     monkeypatch.setattr(parallel, "_SECONDS_TO_CONNECT", 0.3)
     start = time.monotonic()
     with pytest.raises(EmodagError, match=rf"^compute\.address: .*'{address}'"):  # noqa: SIM117
-        with parallel.workers(Compute(backend="dask", jobs=2, address=address)):
+        with parallel.workers(Compute(backend="dask", device="cpu", jobs=2, address=address)):
             list(parallel.parallel_map(draw, [1, 2]))
     assert time.monotonic() - start < 5
 
@@ -254,7 +254,7 @@ def test_what_answers_and_is_no_scheduler_is_told_by_its_address(greeting, monke
         start = time.monotonic()
         with (
             pytest.raises(EmodagError, match=rf"no Dask scheduler answers at '{address}' \(\S"),
-            parallel.workers(Compute(backend="dask", jobs=0, address=address)),
+            parallel.workers(Compute(backend="dask", device="cpu", jobs=0, address=address)),
         ):
             list(parallel.parallel_map(draw, [1]))
     assert time.monotonic() - start < 5
@@ -267,7 +267,7 @@ def test_an_interrupt_ends_every_process(backend):
         # Tests that run in the background inherit that the signal is ignored.
         "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import time\nfrom emodag import parallel\nfrom emodag.params import Compute\n"
-        f"with parallel.workers(Compute(backend='{backend}', jobs=2, address='')):\n"
+        f"with parallel.workers(Compute(backend='{backend}', device='cpu', jobs=2, address='')):\n"
         "    for _ in parallel.parallel_map(time.sleep, [0.02] * 5000, jobs=2, batch=1):\n"
         "        print('one', flush=True)\n"
     )
@@ -323,7 +323,7 @@ def free_port() -> int:
 
 
 def test_a_cluster_by_address_gives_the_same_results(scheduler):
-    with parallel.workers(Compute(backend="dask", jobs=0, address=scheduler(Path.cwd()))):
+    with parallel.workers(Compute(backend="dask", device="cpu", jobs=0, address=scheduler(Path.cwd()))):
         found = list(parallel.parallel_map(threads_and_product, range(4)))
     with threadpool_limits(1):
         assert found == [threads_and_product(seed) for seed in range(4)]
@@ -332,13 +332,13 @@ def test_a_cluster_by_address_gives_the_same_results(scheduler):
 def test_a_worker_elsewhere_or_of_many_threads_is_refused(scheduler, tmp_path):
     elsewhere, threaded = scheduler(tmp_path), scheduler(Path.cwd(), OMP_NUM_THREADS="4")
     for address, said in ((elsewhere, f"the folder .* is {tmp_path}"), (threaded, "OMP.* is 4")):
-        compute = Compute(backend="dask", jobs=0, address=address)
+        compute = Compute(backend="dask", device="cpu", jobs=0, address=address)
         with parallel.workers(compute), pytest.raises(EmodagError, match=said):
             list(parallel.parallel_map(draw, [1]))
 
 
 def test_a_scheduler_that_dies_is_one_clear_error(scheduler):
-    compute = Compute(backend="dask", jobs=0, address=scheduler(Path.cwd()))
+    compute = Compute(backend="dask", device="cpu", jobs=0, address=scheduler(Path.cwd()))
     with parallel.workers(compute), pytest.raises(EmodagError, match=r"the Dask cluster at .* was lost"):
         for _ in parallel.parallel_map(slow_first, range(500), batch=1):
             scheduler.processes[0].kill()

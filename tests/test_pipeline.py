@@ -22,7 +22,7 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ["synthesize", "organize", "diarize", "augment", "featurize", "train", "evaluate"]
-OUTPUTS = ["data", "models", "predictions", "metrics", "plots"]
+OUTPUTS = ["data", "models", "predictions", "metrics", "plots", "report"]
 
 pytestmark = pytest.mark.dvc
 
@@ -96,8 +96,12 @@ def source(tmp_path_factory) -> Checkout:
             shutil.copy2(ROOT / name, checkout.place / name)
     # Hashes of the full-size corpora would only be noise here.
     (checkout.place / "dvc.lock").unlink(missing_ok=True)
+    little = {"clips": 7, "noise": [10.0], "reverb": [], "telephone": False, "gain": []}
     checkout.edit(
-        synthesize={"speakers": 10, "takes": 1}, evaluate={"resamples": 100}, train={"folds": 2}, compute={"jobs": 2}
+        synthesize={"speakers": 10, "takes": 1},
+        evaluate={"resamples": 100, "examples": 1, "robustness": little},
+        train={"folds": 2},
+        compute={"jobs": 2},
     )
     checkout.call("git", "init", "--quiet")
     checkout.call("git", "add", "--all")

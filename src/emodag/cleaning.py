@@ -13,6 +13,8 @@ from emodag.params import Clean
 #: The analysis frame of the noise reduction; a shorter clip has no noise floor to estimate (samples).
 FRAME = 1024
 
+_PIECE = 1 << 20  # samples
+
 
 def clean(samples: np.ndarray, settings: Clean) -> np.ndarray:
     """Apply the steps that are set, in their order.
@@ -64,10 +66,12 @@ def level(samples: np.ndarray, target_db: float) -> np.ndarray:
         samples: float32 ``[samples]``.
         target_db: the root mean square of the result, in dB of full scale; silence stays as it is.
     """
-    energy = np.mean(np.square(samples, dtype=np.float64)) if len(samples) else 0.0
+    # In pieces: hours of sound would take their size again, twice over, in double precision.
+    pieces = (samples[start : start + _PIECE] for start in range(0, len(samples), _PIECE))
+    energy = sum(float(np.sum(np.square(piece, dtype=np.float64))) for piece in pieces)
     if energy == 0:
         return samples
-    return (samples * (10 ** (target_db / 20) / np.sqrt(energy))).astype(np.float32)
+    return samples * np.float32(10 ** (target_db / 20) / np.sqrt(energy / len(samples)))
 
 
 def denoise(samples: np.ndarray, strength: float) -> np.ndarray:

@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from emodag import audio, params, schema
+from emodag.cleaning import clean
 from emodag.errors import AudioError, ParamsError
 from emodag.features import encoders, extract, featurize_corpus, open_features
 from emodag.features.corpus import Clip, Source, chunks, read_source
@@ -115,7 +116,7 @@ def test_embeddings_are_stored_beside_the_features(source, tmp_path, encoder, tr
         samples = audio.load(source.folder / f"clips/sad/{number}.flac")
         if trim and spans:
             samples = samples[int(spans[0][0] * RATE) : int(spans[-1][1] * RATE)]
-        (expected,) = opened.embed([samples])
+        (expected,) = opened.embed([clean(samples, SETTINGS.clean)])
         np.testing.assert_allclose(stored.embedding_frames_of(number), expected.frames, atol=1e-5)
         np.testing.assert_allclose(stored.embeddings[number], expected.clip, atol=1e-5)
     assert stored.embedding_names == tuple(f"embedding_{number:04d}" for number in range(64))

@@ -14,7 +14,9 @@ from emodag.errors import DataError
 from emodag.features import egemaps, extract, names, prosody, spectral
 
 RATE = audio.SAMPLE_RATE
-SETTINGS = params.load(Path(__file__).resolve().parents[2] / "params.yaml").featurize
+LOADED = params.load(Path(__file__).resolve().parents[2] / "params.yaml").featurize
+#: Clips as they are: what cleaning does is seen where it is asked for.
+SETTINGS = LOADED.model_copy(update={"clean": LOADED.clean.model_copy(update={"steps": []})})
 EVERY_GROUP = dict.fromkeys(type(SETTINGS.frames).model_fields, True)
 
 
