@@ -111,10 +111,10 @@ def runs(encoder: Path | None) -> list[Run]:
     adaptations = ("none", "speaker")
     wanted = [Run(LEAKY, model) for model in ("mlp", "xgboost", "cnn2d")]
     for models, settings in (
-        (CLIPS, SMALL),
-        (("ensemble",), SMALL),
-        (CLIPS, LARGE),
-        (("ensemble",), LARGE),
+        (("ensemble", "mlp"), SMALL),
+        (("svm", "mlp"), LARGE),
+        (("svm", "logistic", "lda"), SMALL),
+        (("ensemble", "logistic", "lda"), LARGE),
         (("xgboost", "mlp_deep"), SMALL),
         (tuple(model for model in SINGLE if model not in (*CLIPS, "xgboost", "mlp_deep")), SMALL),
         (("mlp_deep", "xgboost"), LARGE),

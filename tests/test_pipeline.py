@@ -99,7 +99,7 @@ def source(tmp_path_factory) -> Checkout:
     little = {"clips": 7, "noise": [10.0], "reverb": [], "telephone": False, "gain": []}
     checkout.edit(
         synthesize={"speakers": 10, "takes": 1},
-        evaluate={"resamples": 100, "examples": 1, "robustness": little},
+        evaluate={"resamples": 100, "examples": 1, "matrix": False, "robustness": little},
         train={"folds": 2},
         compute={"jobs": 2},
     )
