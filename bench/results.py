@@ -109,7 +109,7 @@ SMALL, LARGE = (RAVDESS, EMODB, SAVEE, TESS), (CREMA_D, POOLED)
 def runs(encoder: Path | None) -> list[Run]:
     """All runs: cheap ones first, so that a call that is cut short leaves most rows."""
     adaptations = ("none", "speaker")
-    wanted = [Run(LEAKY, model) for model in ("mlp", "xgboost", "cnn2d")]
+    wanted = []
     for models, settings in (
         (("ensemble", "mlp"), SMALL),
         (("svm", "mlp"), LARGE),
@@ -129,6 +129,7 @@ def runs(encoder: Path | None) -> list[Run]:
                     for inputs in (("all",) if model == "ensemble" else ("embedding", "all"))
                     for adaptation in adaptations
                 ]
+    wanted += [Run(LEAKY, model) for model in ("mlp", "xgboost", "cnn2d")]
     wanted += [Run(RAVDESS, "mlp", cleaning=steps) for steps in ((), ("gate", "level"), ("denoise", "level"))]
     return [run for run in wanted if not _takes_long(run)]
 
