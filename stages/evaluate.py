@@ -22,10 +22,10 @@ def evaluate(params, run):
     of_folds = bundle.load_folds(layout.MODELS)
 
     found, data = [], [trained]
-    for corpus in shipped.corpora:
+    for corpus in shipped.scores:  # under `holdout`, a corpus can train without being tested
         report = reports.in_corpus(predictions, trained, corpus, shipped, params.evaluate, params.seed)
         found.append(with_robustness(report, trained.index, of_folds, params))
-    for corpus in datasets.corpora_with(params, "test"):
+    for corpus in sorted(datasets.corpora_with(params, "test")):
         data.append(datasets.load([corpus], "test", shipped.needs, inputs=shipped.inputs))
         check_disjoint(data[-1].index, trained.index, corpus)
         report = reports.cross_corpus(data[-1], corpus, shipped, params.evaluate, params.seed)

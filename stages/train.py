@@ -61,6 +61,7 @@ def train(params, run):
         schema.write(done.predictions, contract, predictions / "predictions.parquet")
         schema.write(done.validation, contract, predictions / "validation.parquet")
         schema.write(done.curves, schema.CURVES, predictions / "curves.parquet")
+    done.checkpoints.close()
     print(f"{params.model} shipped, {shipped.chosen}; its ONNX export differs by at most {difference:.1g}")
 
     run.log_metrics({f"uar_fold_{fold}": uar for fold, uar in scores.items()})

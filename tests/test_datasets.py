@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -202,3 +203,14 @@ def test_frames_of_an_encoder_are_read(root):
     embeddings = add_embeddings(root / "train" / "alpha")
     speech = datasets.load(["alpha"], "train", Needs(False, (), embedding_frames=True), root).speech
     np.testing.assert_array_equal(speech.embedding_frames[3], np.repeat(embeddings[3:4], 2, axis=0))
+
+
+def test_workers_share_the_arrays_that_are_mapped(root):
+    add_embeddings(root / "train" / "alpha")
+    needs = Needs(True, ("group",), embedding_frames=True)
+    speech = datasets.load(["alpha"], "train", needs, root, "functionals").speech
+    shared = []
+    sent = pickle.dumps(speech, protocol=5, buffer_callback=shared.append)
+    arrays = speech.features, speech.frames.values, speech.embedding_frames.values
+    assert len(sent) < min(array.nbytes for array in arrays)
+    assert sum(len(buffer.raw()) for buffer in shared) > sum(array.nbytes for array in arrays)

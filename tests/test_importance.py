@@ -80,7 +80,7 @@ def test_what_falls_is_the_uar_of_the_folds_models_down_to_chance(shipped):
 
 def test_the_same_seed_gives_the_same_table(shipped):
     model, data, predictions = shipped
-    few = Importance(clips=14, repeats=2)
+    few = Importance(clips=14, repeats=5)
     first, again = (importances({1: model, 2: model}, data, predictions, few, seed=3) for _ in range(2))
     pd.testing.assert_frame_equal(first, again)
     assert not first.equals(importances({1: model, 2: model}, data, predictions, few, seed=4))
@@ -93,6 +93,14 @@ def test_seeds_do_not_count_a_clip_twice(shipped):
     pd.testing.assert_frame_equal(importances({1: model, 2: model}, data, twice, ALL, seed=0), once)
 
 
+def test_a_clip_drawn_alone_of_its_fold_is_given_the_values_of_others(shipped):
+    model, data, predictions = shipped
+    blind = only(model, "log_mel_")
+    table = importances({1: blind, 2: blind}, data, predictions, Importance(clips=2, repeats=20), seed=0)
+    assert table["group"][0] == "log_mel"
+    assert table["drop"][0] > 0.3
+
+
 def test_a_missing_model_or_clip_is_an_error(shipped):
     model, data, predictions = shipped
     with pytest.raises(DataError, match=r"the model of fold 2 is missing; set train\.keep_folds"):
@@ -103,7 +111,7 @@ def test_a_missing_model_or_clip_is_an_error(shipped):
 
 def test_dealing_gives_every_clip_the_values_of_one(shipped):
     speech = Speech(np.arange(40, dtype=np.float32).reshape(10, 4), tuple("abcd"))
-    found = dealt(speech, Player("x", "x", "features", np.array([1, 2])), np.random.default_rng(0)).features
+    found = dealt(speech, speech, Player("x", "x", "features", np.array([1, 2])), np.random.default_rng(0)).features
     np.testing.assert_array_equal(found[:, [0, 3]], speech.features[:, [0, 3]])
     np.testing.assert_array_equal(np.sort(found[:, 1]), speech.features[:, 1])
     np.testing.assert_array_equal(found[:, 2], found[:, 1] + 1)
@@ -113,15 +121,16 @@ def test_dealing_gives_every_clip_the_values_of_one(shipped):
 def test_dealt_frames_keep_the_clips_own_length():
     clips = [np.full((length, 3), length, np.float32) for length in (5, 9, 2, 7)]
     frames = sequences_of(clips, "abc")
-    found = dealt(Speech(frames=frames), Player("x", "x", "frames", np.array([1])), np.random.default_rng(1)).frames
+    speech, player = Speech(frames=frames), Player("x", "x", "frames", np.array([1]))
+    found = dealt(speech, speech, player, np.random.default_rng(1)).frames
     givers = [int(found[clip][0, 1]) for clip in range(4)]
     assert sorted(givers) == [2, 5, 7, 9]
     for clip, giver in enumerate(givers):
         assert found[clip].shape == clips[clip].shape
         np.testing.assert_array_equal(found[clip][:, 1], giver)
         np.testing.assert_array_equal(found[clip][:, [0, 2]], clips[clip][:, [0, 2]])
-    rising = sequences_of([np.arange(5.0)[:, None], np.arange(9.0)[:, None]], "a")
-    stretched = dealt(Speech(frames=rising), Player("x", "x", "frames", np.array([0])), np.random.default_rng(1)).frames
+    rising = Speech(frames=sequences_of([np.arange(5.0)[:, None], np.arange(9.0)[:, None]], "a"))
+    stretched = dealt(rising, rising, player._replace(columns=np.array([0])), np.random.default_rng(1)).frames
     longest = max((stretched[clip][:, 0] for clip in range(2)), key=len)
     assert (np.diff(longest) >= 0).all()
 

@@ -237,11 +237,17 @@ def test_a_killed_training_goes_on_at_the_last_finished_fold(data, params, tmp_p
     pd.testing.assert_frame_equal(resumed.curves, whole.curves, check_exact=True)
     for key, outcome in whole.outcomes.items():
         assert resumed.outcomes[key]._replace(test=0, validation=0) == outcome._replace(test=0, validation=0)
+    # What follows the folds may be killed, too.
+    fitted[:] = [0, 0]
+    again = training.cross_validate(data, folds, params, tmp_path)
+    assert fitted == [0, 0]
+    pd.testing.assert_frame_equal(again.predictions, whole.predictions, check_exact=True)
+    again.checkpoints.close()
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("changed", ["seed", "model", "features", "folds"])
-def test_folds_of_another_training_are_not_taken_over(data, params, tmp_path, changed):
+@pytest.mark.parametrize("changed", ["seed", "model", "features", "folds", "device", "backend"])
+def test_folds_of_another_training_are_not_taken_over(data, params, tmp_path, monkeypatch, changed):
     folds = split(data.index, params.train, params.seed)
 
     def checkpoints(data, folds, params):
@@ -255,6 +261,10 @@ def test_folds_of_another_training_are_not_taken_over(data, params, tmp_path, ch
         params = params.model_copy(update={"model": "xgboost"})
     elif changed == "features":
         data = refeatured(data, data.speech.features + np.float32(1e-3))
+    elif changed == "device":
+        params = params.model_copy(update={"compute": params.compute.model_copy(update={"device": "gpu"})})
+    elif changed == "backend":
+        monkeypatch.setenv("KERAS_BACKEND", "jax")
     else:
         folds = split(data.index, params.train, 3)
     assert checkpoints(data, folds, params) != first

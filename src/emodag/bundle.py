@@ -241,7 +241,7 @@ def make(fitted: Fitted, data: Dataset, params: Params, done: CrossValidation, u
         data: what it was trained on.
         params: of the run.
         done: the cross-validation that decided how it was trained.
-        uar: corpus -> out-of-fold UAR.
+        uar: corpus -> out-of-fold UAR, of those that some fold tests.
     """
     protocol = params.train.protocol
     return Bundle(
@@ -256,7 +256,7 @@ def make(fitted: Fitted, data: Dataset, params: Params, done: CrossValidation, u
         diarize=params.diarize.model_dump(),
         adaptation=fitted.adapter.describe(),
         calm=params.train.calm,
-        corpora=tuple(uar),
+        corpora=tuple(sorted(set(data.index["corpus"]))),
         protocol=protocol,
         clips=len(data.index),
         chosen=fitted.model.chosen,

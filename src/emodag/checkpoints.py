@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ import pandas as pd
 
 from emodag.files import atomic_file
 from emodag.params import Params
+from emodag.speech import names_of
 
 if TYPE_CHECKING:
     from emodag.training import Material
@@ -86,7 +88,9 @@ def _digest(material: Material, folds: pd.DataFrame, params: Params) -> str:
             digest.update(np.ascontiguousarray(array).data)
     members = {name: getattr(params.models, name).model_dump() for name in (*params.members(), params.model)}
     settings = [members, params.model, params.seed, params.train.model_dump(), params.adaptation.model_dump()]
-    digest.update(json.dumps([settings, material.classes, speech.names], sort_keys=True).encode())
+    # Another device or backend gives other digits.
+    settings += [params.compute.device, os.environ.get("KERAS_BACKEND", "tensorflow")]
+    digest.update(json.dumps([settings, material.classes, names_of(speech)], sort_keys=True).encode())
     digest.update(folds.to_csv(index=False).encode())
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes())

@@ -123,6 +123,7 @@ def describe(data: Dataset) -> str:
 
 
 def _read(folder: Path, needs: Needs, inputs: Inputs) -> Dataset:
+    # Arrays stay mapped, but as plain ones: a `memmap` would be pickled whole for every worker instead of shared.
     stored = open_features(folder)
     speech = Speech(
         **(_features(folder, stored, inputs) if needs.features else {}),
@@ -135,9 +136,9 @@ def _read(folder: Path, needs: Needs, inputs: Inputs) -> Dataset:
 def _features(folder: Path, stored: StoredFeatures, inputs: Inputs) -> dict[str, Any]:
     chosen = []
     if inputs != "embedding":
-        chosen.append((stored.functionals, stored.names.functionals))
+        chosen.append((np.asarray(stored.functionals), stored.names.functionals))
     if inputs != "functionals" and stored.embeddings is not None:
-        chosen.append((stored.embeddings, stored.embedding_names))
+        chosen.append((np.asarray(stored.embeddings), stored.embedding_names))
     if not chosen:
         raise _without_encoder(folder, "train.inputs is `embedding`")
     features = chosen[0][0] if len(chosen) == 1 else np.concatenate([array for array, _ in chosen], axis=1)
@@ -176,7 +177,7 @@ def _sequences(folder: Path, values: np.ndarray, places: pd.DataFrame, columns: 
     if not np.isfinite(values).all():
         raise DataError(f"{folder}: frames hold values that are not finite; run featurize again")
     starts, counts = places.to_numpy(np.int64).T
-    return Sequences(values, starts, counts, columns)
+    return Sequences(np.asarray(values), starts, counts, columns)
 
 
 def _without_encoder(folder: Path, why: str) -> DataError:

@@ -1,15 +1,16 @@
 """What a model goes by over tested clips: permutation importance of groups of features (Breiman 2001).
 
-The values of a group are dealt anew among the tested clips, so that they no longer belong to what is spoken; how much
-UAR falls is how much the model rests on them (Fisher, Rudin and Dominici 2019, arXiv 1801.01489). Each clip is
-predicted by the model of its fold, which never heard its speaker. Groups that say the same cover for each other: a
-small fall does not mean that speech says nothing there.
+Clips are given the values that a group has in others of the clips that their fold tests, so that these no longer belong
+to what is spoken; how much UAR falls is how much the model rests on them (Fisher, Rudin and Dominici 2019, arXiv
+1801.01489). Each clip is predicted by the model of its fold, which never heard its speaker. Groups that say the same
+cover for each other: a small fall does not mean that speech says nothing there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -54,27 +55,37 @@ def importances(
     Raises:
         DataError: a clip or the model of a fold is missing, or the features are not those of the models.
     """
-    tests = [(models[fold], adapted, labels) for fold, adapted, labels in _tests(models, data, predictions, settings)]
-    truth = np.concatenate([labels for _, _, labels in tests])
+    tests = _tests(models, data, predictions, settings)
+    truth = np.concatenate([test.labels for test in tests])
 
-    def uar(change: Callable[[Speech], Speech]) -> float:
-        predicted = [model.run(change(adapted)).argmax(axis=1) for model, adapted, _ in tests]
+    def uar(change: Callable[[_Test], Speech]) -> float:
+        predicted = [test.model.run(change(test)).argmax(axis=1) for test in tests]
         return unweighted_average_recall(confusion_matrix(truth, np.concatenate(predicted), len(data.classes)))
 
-    whole = uar(lambda speech: speech)
+    whole = uar(lambda test: test.some)
     rng = np.random.default_rng(seed)
     rows = []
-    for player in players_of(tests[0][0]):
-        drops = [whole - uar(lambda speech, player=player: dealt(speech, player, rng)) for _ in range(settings.repeats)]
+    for player in players_of(tests[0].model):
+        drops = [
+            whole - uar(lambda test, player=player: dealt(test.some, test.every, player, rng))
+            for _ in range(settings.repeats)
+        ]
         rows.append((player.name, player.words, float(np.mean(drops)), float(np.std(drops))))
     table = pd.DataFrame(rows, columns=["group", "words", "drop", "spread"])
     return table.sort_values("drop", ascending=False, kind="stable", ignore_index=True)
 
 
-def _tests(
-    models: Mapping[int, Bundle], data: Dataset, predictions: pd.DataFrame, settings: Importance
-) -> list[tuple[int, Speech, np.ndarray]]:
-    """Of each fold: its number, some of its tested clips, adapted as all of them were, and their labels."""
+class _Test(NamedTuple):
+    """What a fold tests, adapted as it was then."""
+
+    model: Bundle
+    some: Speech  #: the clips that are predicted once more
+    every: Speech  #: all of its clips: of few, dealt among themselves, many would keep their own values
+    labels: np.ndarray  #: int [some]
+
+
+def _tests(models: Mapping[int, Bundle], data: Dataset, predictions: pd.DataFrame, settings: Importance) -> list[_Test]:
+    """Those of the folds that some clip is drawn from."""
     tested = predictions[["fold", "clip_id"]].drop_duplicates()
     rows = pd.Series(np.arange(len(data.index)), index=data.index["clip_id"]).reindex(tested["clip_id"]).to_numpy()
     if np.isnan(rows).any():
@@ -93,24 +104,25 @@ def _tests(
         groups = groups_of(data.index.iloc[rows[of_fold]], model.adapter.settings)
         adapted = model.adapter(data.speech.of(rows[of_fold]), groups)
         some = np.flatnonzero(kept[of_fold])
-        tests.append((fold, adapted.of(some), data.labels[rows[of_fold]][some]))
+        tests.append(_Test(model, adapted.of(some), adapted, data.labels[rows[of_fold]][some]))
     return tests
 
 
-def dealt(speech: Speech, player: Player, rng: np.random.Generator) -> Speech:
-    """The clips with some columns of another one each; frames are brought to the clip's own length."""
-    givers = rng.permutation(len(speech))
+def dealt(speech: Speech, givers: Speech, player: Player, rng: np.random.Generator) -> Speech:
+    """The clips with some columns of a clip each of the givers; frames are brought to the clip's own length."""
+    chosen = rng.permutation(len(givers))[: len(speech)]
     if player.part == "features":
         features = speech.features.copy()
-        features[:, player.columns] = speech.features[givers][:, player.columns]
+        features[:, player.columns] = givers.features[chosen][:, player.columns]
         return replace(speech, features=features)
-    return replace(speech, **{player.part: _dealt_frames(getattr(speech, player.part), player.columns, givers)})
+    parts = (getattr(each, player.part) for each in (speech, givers))
+    return replace(speech, **{player.part: _dealt_frames(*parts, player.columns, chosen)})
 
 
-def _dealt_frames(sequences: Sequences, columns: np.ndarray, givers: np.ndarray) -> Sequences:
+def _dealt_frames(sequences: Sequences, givers: Sequences, columns: np.ndarray, chosen: np.ndarray) -> Sequences:
     clips = []
-    for clip, giver in enumerate(givers):
-        frames, given = sequences[clip].copy(), sequences[giver]
+    for clip, giver in enumerate(chosen):
+        frames, given = sequences[clip].copy(), givers[giver]
         nearest = np.linspace(0, len(given) - 1, len(frames)).round().astype(int)
         frames[:, columns] = given[nearest][:, columns]
         clips.append(frames)

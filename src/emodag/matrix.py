@@ -9,7 +9,7 @@ cross-validated by speaker within the corpus. Augmented copies train where there
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
@@ -70,6 +70,7 @@ class Matrix:
     calm: str
     augmented: tuple[str, ...]  #: corpora whose augmented copies train too
     confidence: float
+    decided_by: tuple[str, ...] = ()  #: corpora whose validation clips decided how all models train; else each its own
 
     @property
     def title(self) -> str:
@@ -90,6 +91,8 @@ class Matrix:
         notes.append(
             f"augmented copies train too: {', '.join(self.augmented)}" if self.augmented else "no augmented copies"
         )
+        if self.decided_by:
+            notes.append(f"trained as decided on {', '.join(self.decided_by)}")
         units = {cell.scores.intervals.unit for cell in self.cells.values() if cell.scores is not None}
         notes.append(f"{self.confidence:.0%} intervals over {' or '.join(sorted(units, reverse=True))}")
         return [*notes, "colour: the way from chance to perfect"]
@@ -126,7 +129,7 @@ class Matrix:
 
 
 def load(params: Params, root: Path = layout.FEATURES) -> dict[str, Dataset]:
-    """The features of every corpus that the params list, augmented copies included.
+    """The features of every corpus that the params list, those to train on first; augmented copies are included.
 
     Raises:
         CorpusError: those of one are missing.
@@ -136,13 +139,13 @@ def load(params: Params, root: Path = layout.FEATURES) -> dict[str, Dataset]:
     found = {
         corpus: datasets.load([corpus], role, models.needs(params), root, params.train.inputs)
         for role in roles
-        for corpus in datasets.corpora_with(params, role, root)
+        for corpus in sorted(datasets.corpora_with(params, role, root))
     }
     first, *others = found.values()
     for other in others:
         if names_of(other.speech) != names_of(first.speech) or other.settings != first.settings:
             raise DataError(f"{first.source} and {other.source} have different features; run `dvc repro` to make both")
-    return {corpus: found[corpus] for corpus in params.corpora}
+    return found
 
 
 def cross(
@@ -208,7 +211,8 @@ def beside(reports: Sequence[Report], shipped: Bundle, params: Params) -> Matrix
         for report in reports
         if shipped.corpora == (report.corpus,) and not report.leaky
     }
-    return cross(load(params), params, shipped.chosen, known)
+    found = cross(load(params), params, shipped.chosen, known)
+    return replace(found, decided_by=shipped.corpora if shipped.chosen else ())
 
 
 def _within(corpus: str, data: Dataset, params: Params) -> tuple[Cell, Chosen | None]:

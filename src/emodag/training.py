@@ -61,6 +61,7 @@ class CrossValidation:
     validation: pd.DataFrame  #: of validation clips, by the same; several folds may hold one out
     curves: pd.DataFrame  #: by :data:`emodag.schema.CURVES`
     outcomes: dict[tuple[int, int], Outcome]  #: by seed and fold
+    checkpoints: Checkpoints | None = None  #: to be closed once all that follows is written; nothing if none were kept
 
     @property
     def chosen(self) -> Chosen:
@@ -90,7 +91,8 @@ def cross_validate(data: Dataset, folds: pd.DataFrame, params: Params, kept: Pat
         data: clips as the model sees them, augmented copies included.
         folds: by :data:`emodag.schema.FOLDS`, as :func:`emodag.splits.split` makes them.
         params: ``model`` and its section, ``adaptation``, ``train``, ``seed`` and ``compute``.
-        kept: a folder for what finished folds gave, so that a killed training goes on there.
+        kept: a folder for what finished folds gave, so that a killed training goes on there until the result's
+            ``checkpoints`` are closed.
 
     Raises:
         DataError: there are no folds, a fold tests nothing, or it lacks training clips of some class.
@@ -114,8 +116,6 @@ def cross_validate(data: Dataset, folds: pd.DataFrame, params: Params, kept: Pat
             strict=True,
         )
     )
-    if checkpoints is not None:
-        checkpoints.close()
     tables: dict[str, list[pd.DataFrame]] = {"test": [], "validation": []}
     for seed, fold in attempts:
         outcome = outcomes[seed, fold.number]
@@ -137,6 +137,7 @@ def cross_validate(data: Dataset, folds: pd.DataFrame, params: Params, kept: Pat
         schema.validate(joined["validation"], contract, "the predictions of validation clips"),
         curves_of({attempt: outcome.history for attempt, outcome in outcomes.items()}),
         outcomes,
+        checkpoints,
     )
 
 

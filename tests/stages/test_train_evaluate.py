@@ -219,6 +219,21 @@ def test_a_model_that_is_not_the_one_that_was_trained_is_refused(usual):
     assert not Path("metrics/evaluate.json").exists()
 
 
+def test_a_corpus_that_trains_and_is_never_tested_is_told_and_not_scored(checkout, capsys):
+    checkout.add("alpha", "train", speakers=3)
+    checkout.add("beta", "train", speakers=3)
+    checkout.params["train"] |= {"protocol": "holdout", "holdout": ["alpha/03"]}
+    checkout.params["evaluate"]["matrix"] = True
+    checkout.run("train", "evaluate")
+    assert list(checkout.metrics()) == ["alpha"]
+    assert bundle.load("models").corpora == ("alpha", "beta")
+    # A score of a model that heard beta, too, says nothing about one that was trained on alpha alone.
+    told = capsys.readouterr().out
+    assert "alpha -> alpha: none: not cross-validated here" in told
+    assert "trained as decided on alpha, beta" in told
+    assert list(Path(".emodag/training").iterdir()) == []
+
+
 def test_without_models_of_folds_robustness_is_left_out_and_that_is_told(usual, capsys):
     usual.params["train"]["keep_folds"] = False
     usual.params["evaluate"]["robustness"]["clips"] = 20
