@@ -109,7 +109,7 @@ SMALL, LARGE = (RAVDESS, EMODB, SAVEE, TESS), (CREMA_D, POOLED)
 def runs(encoder: Path | None) -> list[Run]:
     """All runs: cheap ones first, so that a call that is cut short leaves most rows."""
     adaptations = ("none", "speaker")
-    wanted = []
+    wanted: list[Run] = []
     for models, settings in (
         (("ensemble", "mlp"), SMALL),
         (("svm", "mlp"), LARGE),
@@ -120,6 +120,15 @@ def runs(encoder: Path | None) -> list[Run]:
         (("mlp_deep", "xgboost"), LARGE),
         (("cnn_gru", "attention"), LARGE),
     ):
+        if "ensemble" in models and RAVDESS in settings:
+            # What loudness is worth where all clips were recorded at one gain.
+            whole = [("functionals", "none")] + ([("all", encoder.stem)] if encoder else [])
+            wanted += [
+                Run(setting, "ensemble", adaptation, *seen, cleaning=())
+                for setting in (RAVDESS, EMODB)
+                for seen in whole
+                for adaptation in adaptations
+            ]
         for setting in settings:
             wanted += [Run(setting, model, adaptation) for model in models for adaptation in adaptations]
             if encoder and set(models) & {*CLIPS, "ensemble"}:
@@ -195,7 +204,7 @@ def summary(scored: list[dict], adaptation: str) -> str:
     found = {
         (model_of(row), row["corpus"], row["protocol"], tuple(row["trained_on"])): row
         for row in scored
-        if row["adaptation"] == adaptation and tuple(row["cleaning"]) == DEFAULT_CLEANING
+        if row["adaptation"] == adaptation and tuple(row["cleaning"]) in (DEFAULT_CLEANING, ())
     }
     columns = [column for column in COLUMNS if any(key[1:] == column[:3] for key in found)]
     wanted = {column[:3] for column in columns}
@@ -218,16 +227,18 @@ def summary(scored: list[dict], adaptation: str) -> str:
 
 def model_of(row: dict) -> str:
     """The model, and what it saw beside or instead of functionals."""
-    if row["encoder"] == "none":
-        return row["model"]
-    return f"{row['model']} {'on' if row.get('inputs') == 'embedding' else '+'} {row['encoder']}"
+    model = row["model"]
+    if row["encoder"] != "none":
+        model += f" {'on' if row.get('inputs') == 'embedding' else '+'} {row['encoder']}"
+    return model if row["cleaning"] else f"{model}, clips as loud as they are"
 
 
 def place_of(model: str) -> tuple[int, str]:
     """Where a model stands in a table: with an encoder last, else as in ``params.yaml``."""
     names = list(parameters.Models.model_fields)
-    name, _, encoder = model.partition(" ")
-    return len(names) * bool(encoder) + names.index(name), model
+    name = re.match(r"\w+", model)[0]
+    encoded = "+" in model or " on " in model
+    return len(names) * encoded + names.index(name), model
 
 
 def whole_table(scored: list[dict]) -> str:
@@ -319,6 +330,7 @@ def main() -> None:
     rows = {key_of(row): row for row in known}
     missing = [run for run in wanted if not rows.keys() >= set(run.row_keys())]
     print(f"{len(missing)} of {len(wanted)} runs are to be scored")
+    publish(list(rows.values()))
     checkout = Checkout(ROOT / ".results" / "checkout")
     for corpus in sorted({corpus for run in missing for corpus in run.setting.corpora}):
         checkout.add(corpus, present[corpus])

@@ -54,6 +54,7 @@ def test_the_shipped_file_is_valid_and_names_every_key(content):
         ("models.cnn.groups", ["embedding", "log_mel"], ["stands alone"]),
         ("models.ensemble.members", [{"model": "mlp", "inputs": "all"}], ["models.ensemble.members"]),
         ("model", "mpl", ["did you mean 'mlp'"]),
+        ("evaluate.robustness.noise", [10.0, 10.0], ["evaluate.robustness: noise: [10.0, 10.0] names a value twice"]),
         ("corpora.demo_de", "tset", ["corpora.demo_de: 'tset' is not accepted", "'train' or 'test'"]),
         ("corpora", {"demo_de": "test"}, ["corpora: none has the role 'train'"]),
         ("corpora", {}, ["corpora: none has the role 'train' (found: no corpus)"]),
@@ -127,3 +128,26 @@ def test_what_is_no_mapping_is_told(tmp_path, text):
 def test_a_missing_file_is_told(tmp_path):
     with pytest.raises(ParamsError, match="no such file"):
         params.load(tmp_path / "params.yaml")
+
+
+def test_a_model_must_find_the_frames_that_it_sees(tmp_path, content):
+    content["model"] = "cnn"
+    content["models"]["cnn"]["groups"] = ["chroma"]
+    assert load(tmp_path, content).frame_groups("cnn") == ("chroma",)
+    content["featurize"]["frames"]["chroma"] = False
+    with pytest.raises(ParamsError, match=r"models\.cnn sees chroma, and featurize\.frames\.chroma is false"):
+        load(tmp_path, content)
+    content["models"]["cnn"]["groups"] = ["embedding"]
+    with pytest.raises(ParamsError, match=r"models\.cnn\.groups: embedding needs an encoder"):
+        load(tmp_path, content)
+    content["featurize"]["encoder"]["kind"] = "onnx"
+    assert load(tmp_path, content).frame_groups("cnn") == ("embedding",)
+
+
+def test_members_of_an_ensemble_must_find_what_they_see(tmp_path, content):
+    content["model"] = "ensemble"
+    content["models"]["ensemble"]["members"] = [{"model": name, "inputs": "all"} for name in ("mlp", "cnn2d")]
+    assert load(tmp_path, content).members() == ["mlp", "cnn2d"]
+    content["featurize"]["frames"]["mfcc"] = False
+    with pytest.raises(ParamsError, match="cnn2d sees mfcc"):
+        load(tmp_path, content)

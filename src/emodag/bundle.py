@@ -275,7 +275,8 @@ def _columns(sequences: Sequences | None) -> tuple[str, ...]:
 
 def load_folds(folder: str | Path) -> dict[int, Bundle]:
     """The models of the folds beside the bundle in a folder, by their number; none if none were kept."""
-    return {int(each.name): load(each) for each in sorted((Path(folder) / FOLDS).glob("*"))}
+    folders = (each for each in (Path(folder) / FOLDS).glob("*") if each.name.isdecimal())
+    return {int(each.name): load(each) for each in sorted(folders)}
 
 
 def check_data(bundle: Bundle, data: Dataset) -> None:

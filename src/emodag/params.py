@@ -592,6 +592,14 @@ class Robustness(Section):
     telephone: bool = Field(description="300 to 3400 Hz and mu-law at 8 kHz")
     gain: list[Annotated[float, Field(ge=-60, le=60)]] = Field(description="dB")
 
+    @model_validator(mode="after")
+    def _once(self) -> Robustness:
+        for key in ("noise", "reverb", "gain"):
+            values = getattr(self, key)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{key}: {values} names a value twice")
+        return self
+
 
 class Importance(Section):
     """How much UAR falls when the values of a group of features are dealt anew among tested clips."""
