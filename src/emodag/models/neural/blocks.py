@@ -76,7 +76,7 @@ class Convolution:
         self._convolution = layers.Conv1D(self.filters, self.kernel, padding="same", use_bias=False)
         self._normalisation = layers.BatchNormalization(momentum=_MOMENTUM, epsilon=_EPSILON)
         values = self._normalisation(self._convolution(_silenced(flow)), mask=flow.mask)
-        values = ops.max_pool(layers.ReLU()(values), 2)
+        values = ops.max_pool(layers.ReLU()(values), 2, strides=2)
         return Flow(layers.Dropout(self.dropout)(values), _whole_windows(flow.mask, 2))
 
     def write(self, graph: Graph, values: str) -> str:
@@ -131,7 +131,7 @@ class Convolution2d:
         self._normalisation = layers.BatchNormalization(momentum=_MOMENTUM, epsilon=_EPSILON)
         mask = ops.repeat(flow.mask[:, :, None], flow.values.shape[2], axis=2)
         values = self._normalisation(self._convolution(_silenced(flow)), mask=mask)
-        values = ops.max_pool(layers.ReLU()(values), 2)
+        values = ops.max_pool(layers.ReLU()(values), 2, strides=2)
         return Flow(layers.Dropout(self.dropout)(values), _whole_windows(flow.mask, 2))
 
     def write(self, graph: Graph, values: str) -> str:
@@ -168,7 +168,9 @@ class Average:
     def __call__(self, flow: Flow) -> Flow:
         from keras import ops
 
-        return Flow(ops.average_pool(flow.values, self.stride), _whole_windows(flow.mask, self.stride))
+        return Flow(
+            ops.average_pool(flow.values, self.stride, strides=self.stride), _whole_windows(flow.mask, self.stride)
+        )
 
     def write(self, graph: Graph, values: str) -> str:
         values = graph("Transpose", values, perm=(0, 2, 1))
