@@ -11,8 +11,8 @@ from emodag.robustness import with_robustness
 
 def evaluate(params, run):
     shipped = bundle.load(layout.MODELS)
-    trained = datasets.load(datasets.corpora_with(params, "train"), "train", shipped.needs, inputs=shipped.inputs)
-    trained = trained.with_calm(shipped.calm)
+    stored = datasets.load(datasets.corpora_with(params, "train"), "train", shipped.needs, inputs=shipped.inputs)
+    trained = stored.with_calm(shipped.calm)
     bundle.check_data(shipped, trained)
     bundle.check_reference(shipped, trained.originals(), layout.MODELS)
     folds = schema.read(layout.PREDICTIONS / "folds.parquet", schema.FOLDS)
@@ -21,19 +21,20 @@ def evaluate(params, run):
     check_leakage(folds, predictions, trained.index, shipped.protocol)
     of_folds = bundle.load_folds(layout.MODELS)
 
-    found, data = [], [trained]
+    found, tested = [], []
     for corpus in shipped.scores:  # under `holdout`, a corpus can train without being tested
         report = reports.in_corpus(predictions, trained, corpus, shipped, params.evaluate, params.seed)
         found.append(with_robustness(report, trained.index, of_folds, params))
     for corpus in sorted(datasets.corpora_with(params, "test")):
-        data.append(datasets.load([corpus], "test", shipped.needs, inputs=shipped.inputs))
-        check_disjoint(data[-1].index, trained.index, corpus)
-        report = reports.cross_corpus(data[-1], corpus, shipped, params.evaluate, params.seed)
-        found.append(with_robustness(report, data[-1].index, {0: shipped}, params))
+        data = datasets.load([corpus], "test", shipped.needs, inputs=shipped.inputs)
+        check_disjoint(data.index, trained.index, corpus)
+        report = reports.cross_corpus(data, corpus, shipped, params.evaluate, params.seed)
+        found.append(with_robustness(report, data.index, {0: shipped}, params))
+        tested.append(data)
     for report in found:
         print(report)
     drops = importance.known(of_folds, trained.originals(), predictions, params)
-    crossed = matrix.beside(found, shipped, params)
+    crossed = matrix.beside(found, [stored, *tested], shipped, params)
 
     with atomic_directory(layout.PLOTS) as out:
         figures = {name: figure for report in found for name, figure in report.figures().items()}
@@ -43,7 +44,7 @@ def evaluate(params, run):
         for name, figure in figures.items():
             plots.save(figure, out / name)
     with atomic_directory(layout.REPORT) as out:
-        findings = documents.Findings(params, shipped, found, data, curves, drops, crossed)
+        findings = documents.Findings(params, shipped, found, [trained, *tested], curves, drops, crossed)
         documents.page.write(out / "index.html", documents.report_page(findings))
         documents.model_card.write(out / "model_card.md", documents.model_card.model_card(shipped, found, params))
         scored = reports.scored(found, shipped.classes)
@@ -60,7 +61,7 @@ def evaluate(params, run):
     run.log_artifact(layout.METRICS / "report.json", "metrics")
     run.log_artifact(layout.MODELS / bundle.MODEL, "bundle")
     run.log_artifact(layout.MODELS / bundle.DESCRIPTION, "bundle")
-    run.log_model(shipped, params, {report.corpus: report.summary()["uar"] for report in found})
+    run.log_model(shipped, params, {report.corpus: report.scores.uar for report in found})
 
 
 if __name__ == "__main__":

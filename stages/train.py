@@ -12,7 +12,7 @@ from emodag.adaptation import TOLD, groups_of
 from emodag.background import Background
 from emodag.files import atomic_directory
 from emodag.leakage import check_leakage
-from emodag.predict import prediction_table, uar_by
+from emodag.predict import corpora_of, prediction_table, uar_by
 from emodag.splits import describe, split
 
 CHECKED = 100  # clips on which evaluate compares the shipped model with the trained one
@@ -34,7 +34,7 @@ def train(params, run):
     for (seed, fold), outcome in done.outcomes.items():
         print(f"seed {seed}, fold {fold}: {outcome.chosen}, temperature {outcome.temperature:.2f}")
     print(", ".join(f"fold {fold}: UAR {uar:.1%}" for fold, uar in scores.items()))
-    by_corpus = uar_by(done.predictions, done.predictions["clip_id"].str.split("/").str[0], data.classes)
+    by_corpus = uar_by(done.predictions, corpora_of(done.predictions), data.classes)
     print(", ".join(f"{corpus}: UAR {uar:.1%}" for corpus, uar in by_corpus.items()))
 
     final = training.fit_final(data, params, done.chosen)

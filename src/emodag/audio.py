@@ -149,6 +149,11 @@ def to_pcm16(samples: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
 
 
+def as_kept(samples: np.ndarray) -> np.ndarray:
+    """Float samples as they come back from a FLAC of the pipeline: float32, rounded to 16 bit."""
+    return to_pcm16(samples).astype(np.float32) / 32768
+
+
 def md5(pcm: np.ndarray) -> str:
     """The digest of int16 samples ``[samples]``: equal for equal audio, whatever file it came from."""
     return hashlib.md5(np.ascontiguousarray(pcm, dtype="<i2").tobytes(), usedforsecurity=False).hexdigest()

@@ -22,12 +22,12 @@ from emodag.adaptation import TOLD
 from emodag.comparing import clip_hits
 from emodag.datasets import Dataset
 from emodag.errors import LeakageError
-from emodag.evaluation import Scores, evaluate
+from emodag.evaluation import Scores
 from emodag.evaluation.comparison import Comparison, compare
 from emodag.files import write_json
 from emodag.leakage import Leaks, check_leakage, leaks
 from emodag.params import Params, Train
-from emodag.predict import decisions
+from emodag.predict import corpora_of, scores_of
 from emodag.splits import split
 from emodag.training import cross_validate
 
@@ -202,27 +202,15 @@ def _side(data: Dataset, folds: pd.DataFrame, params: Params, told: str) -> Side
         verdict = ""
     except LeakageError as error:
         verdict = str(error)
-    corpus_of = predictions["clip_id"].str.split("/").str[0]
-    scores = {}
-    for corpus, rows in predictions.groupby(corpus_of, sort=True):
-        settings = params.evaluate
-        scores[str(corpus)] = evaluate(
-            *decisions(rows, data.classes),
-            rows["speaker"].to_numpy(),
-            data.classes,
-            confidence=settings.confidence,
-            resamples=settings.resamples,
-            seed=params.seed,
-            repeats=params.train.seeds,
-        )
+    scores = {
+        str(corpus): scores_of(rows, data.classes, params.evaluate, params.seed)
+        for corpus, rows in predictions.groupby(corpora_of(predictions), sort=True)
+    }
     return Side(predictions, leaks(folds, data.index), verdict, scores)
 
 
 def _flattered(honest: Side, leaky: Side, corpus: str, classes: tuple[str, ...], params: Params) -> Comparison:
-    sides = [
-        clip_hits(side.predictions[side.predictions["clip_id"].str.startswith(f"{corpus}/")], classes)
-        for side in (honest, leaky)
-    ]
+    sides = [clip_hits(side.predictions[corpora_of(side.predictions) == corpus], classes) for side in (honest, leaky)]
     position = {emotion: number for number, emotion in enumerate(classes)}
     settings = params.evaluate
     return compare(

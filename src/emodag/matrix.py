@@ -21,14 +21,14 @@ from emodag import datasets, layout, models, plots
 from emodag.adaptation import TOLD, groups_of
 from emodag.datasets import Dataset
 from emodag.errors import DataError, EmodagError, LeakageError, ParamsError
-from emodag.evaluation import Scores, evaluate
+from emodag.evaluation import Scores
 from emodag.files import atomic_file, write_json
 from emodag.labels import in_order, shared_classes
 from emodag.leakage import check_disjoint, check_leakage
 from emodag.models import Chosen, typical
 from emodag.parallel import parallel_map
 from emodag.params import Params, Role, Train
-from emodag.predict import decisions, prediction_table, restrict
+from emodag.predict import over_shared, prediction_table, scores_of
 from emodag.speech import names_of
 from emodag.splits import CROSS_CORPUS, is_leaky, split
 from emodag.training import Fitted, Material, cross_validate, fit
@@ -198,10 +198,17 @@ def cross(
     )
 
 
-def beside(reports: Sequence[Report], shipped: Bundle, params: Params) -> Matrix | None:
+def beside(reports: Sequence[Report], data: Sequence[Dataset], shipped: Bundle, params: Params) -> Matrix | None:
     """The matrix beside scores that are known: every corpus alone trains a model as the shipped one was trained.
 
-    ``None`` where the params ask for none, or there is one corpus only.
+    Args:
+        reports: of all corpora.
+        data: all corpora, before any policy for ``calm``, with augmented copies; one may hold several.
+        shipped: the model that ships.
+        params: of the run.
+
+    Returns:
+        ``None`` where the params ask for none, or there is one corpus only.
     """
     if not params.evaluate.matrix or len(params.corpora) < 2:
         return None
@@ -211,7 +218,12 @@ def beside(reports: Sequence[Report], shipped: Bundle, params: Params) -> Matrix
         for report in reports
         if shipped.corpora == (report.corpus,) and not report.leaky
     }
-    found = cross(load(params), params, shipped.chosen, known)
+    corpora = {
+        corpus: each.where(each.index["corpus"] == corpus)
+        for each in data
+        for corpus in sorted(set(each.index["corpus"]))
+    }
+    found = cross(corpora, params, shipped.chosen, known)
     return replace(found, decided_by=shipped.corpora if shipped.chosen else ())
 
 
@@ -230,7 +242,7 @@ def _within(corpus: str, data: Dataset, params: Params) -> tuple[Cell, Chosen | 
             reason = str(error)
             continue
         check_leakage(folds, done.predictions, data.index, train.protocol)
-        scores = _scores(done.predictions, data.classes, params)
+        scores = scores_of(done.predictions, data.classes, params.evaluate, params.seed)
         return Cell(corpus, corpus, train.protocol, scores), done.chosen
     return Cell(corpus, corpus, "none", None, reason), None
 
@@ -279,23 +291,9 @@ def _tested(data: Dataset, classes: tuple[str, ...], fitted: Fitted, params: Par
     shared = shared_classes(classes, in_order(labelled["emotion"]))
     if len(shared) < 2:
         raise DataError(f"only {shared[0]} is in both, and one class cannot be told from itself")
-    # All are predicted before clips are left out by their labels: adaptation must not gain from knowing those.
     probabilities = fitted.predict_proba(data.speech, groups_of(data.index, params.adaptation))
-    table = prediction_table(data.index, probabilities, classes, seed=params.seed).drop(columns="emotion")
-    known = labelled.loc[labelled["emotion"].isin(shared), ["clip_id", "emotion"]]
-    return _scores(restrict(table.merge(known, on="clip_id"), classes, shared), shared, params)
-
-
-def _scores(table: pd.DataFrame, classes: tuple[str, ...], params: Params) -> Scores:
-    settings = params.evaluate
-    return evaluate(
-        *decisions(table, classes),
-        table["speaker"].to_numpy(),
-        classes,
-        confidence=settings.confidence,
-        resamples=settings.resamples,
-        seed=params.seed,
-    )
+    table = prediction_table(data.index, probabilities, classes, seed=params.seed)
+    return scores_of(over_shared(table, labelled, classes, shared), shared, params.evaluate, params.seed)
 
 
 def write(matrix: Matrix, folder: Path) -> None:

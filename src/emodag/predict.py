@@ -11,7 +11,8 @@ from emodag import schema
 from emodag.adaptation import groups_of
 from emodag.bundle import Bundle
 from emodag.datasets import Dataset
-from emodag.evaluation import confusion_matrix, unweighted_average_recall
+from emodag.evaluation import Scores, confusion_matrix, evaluate, unweighted_average_recall
+from emodag.params import Evaluate
 
 
 def prediction_table(
@@ -67,6 +68,47 @@ def restrict(table: pd.DataFrame, classes: tuple[str, ...], shared: tuple[str, .
     kept = np.divide(kept, total, out=np.full_like(kept, 1 / len(shared)), where=total > 0)
     others = table.drop(columns=list(classes))
     return pd.concat([others, pd.DataFrame(kept, columns=list(shared), index=table.index)], axis=1)
+
+
+def over_shared(
+    predictions: pd.DataFrame, labelled: pd.DataFrame, classes: tuple[str, ...], shared: tuple[str, ...]
+) -> pd.DataFrame:
+    """Predictions of a test corpus's clips over the classes that it shares with a model.
+
+    Args:
+        predictions: of all of its clips, so that adaptation gained nothing from knowing which are scored.
+        labelled: the clips with their emotions after the policy for ``calm``; those of other emotions are left out.
+        classes: of the model.
+        shared: some of these.
+    """
+    scored = labelled.loc[labelled["emotion"].isin(shared), ["clip_id", "emotion"]]
+    rows = restrict(predictions.drop(columns="emotion").merge(scored, on="clip_id"), classes, shared)
+    return rows[list(schema.predictions(shared).columns)]
+
+
+def corpora_of(table: pd.DataFrame) -> pd.Series:
+    """The corpus of each row of a table of predictions, by its ``clip_id``."""
+    return table["clip_id"].str.split("/").str[0]
+
+
+def scores_of(table: pd.DataFrame, classes: tuple[str, ...], settings: Evaluate, seed: int) -> Scores:
+    """Every score of a table of predictions, in which the rows of a clip, one per seed, follow each other.
+
+    Args:
+        table: by :func:`emodag.schema.predictions` over ``classes``.
+        classes: that are scored.
+        settings: the section ``evaluate`` of the params.
+        seed: of the intervals.
+    """
+    return evaluate(
+        *decisions(table, classes),
+        table["speaker"].to_numpy(),
+        classes,
+        confidence=settings.confidence,
+        resamples=settings.resamples,
+        seed=seed,
+        repeats=table["seed"].nunique(),
+    )
 
 
 def decisions(table: pd.DataFrame, classes: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:

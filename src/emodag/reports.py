@@ -33,7 +33,7 @@ from emodag.evaluation import (
 from emodag.files import atomic_directory, write_json
 from emodag.labels import CalmPolicy, apply_calm, in_order, shared_classes
 from emodag.params import Evaluate
-from emodag.predict import decisions, predict, restrict
+from emodag.predict import corpora_of, decisions, over_shared, predict
 from emodag.robustness import Robustness
 from emodag.splits import CROSS_CORPUS, is_leaky
 
@@ -172,7 +172,7 @@ class Report:
                     f"[{100 * low:.1f}, {100 * high:.1f}]"
                 )
         if self.human is not None:
-            listeners, model = (each.summary()["uar"] for each in (self.human.listeners, self.human.model))
+            listeners, model = (each.uar for each in (self.human.listeners, self.human.model))
             lines.append(
                 f"listeners on {self.human.listeners.clips} clips: UAR {listeners:.1%}, the model {model:.1%}; both "
                 f"agree on {self.human.agreement:.1%}"
@@ -186,8 +186,7 @@ class Report:
     def title(self) -> str:
         """The corpus, the protocol and the score with its interval."""
         low, high = self.scores.intervals.uar
-        uar = self.summary()["uar"]
-        return f"{self.corpus}, {self.protocol}: UAR {uar:.1%} [{100 * low:.1f}, {100 * high:.1f}]"
+        return f"{self.corpus}, {self.protocol}: UAR {self.scores.uar:.1%} [{100 * low:.1f}, {100 * high:.1f}]"
 
     @property
     def notes(self) -> list[str]:
@@ -215,7 +214,7 @@ class Report:
         scores = self.scores
         titles = {"title": self.title, "notes": self.notes, "leaky": self.leaky}
         per_class = scores.per_class()
-        uar, chance = self.summary()["uar"], 1 / len(scores.classes)
+        uar, chance = scores.uar, 1 / len(scores.classes)
         drawn = {
             "confusion": plots.confusion_figure(scores.confusion, scores.classes, **titles),
             "recall": plots.recall_figure(
@@ -270,7 +269,7 @@ def in_corpus(
         DataError: no clip of the corpus was predicted.
     """
     protocol = bundle.protocol
-    rows = predictions[predictions["clip_id"].str.startswith(f"{corpus}/")]
+    rows = predictions[corpora_of(predictions) == corpus]
     if rows.empty:
         raise DataError(f"{corpus}: none of its clips is tested by {protocol}, so there is nothing to score")
     return _report(corpus, protocol, rows, bundle.classes, {}, data.index, bundle, settings, seed)
@@ -296,13 +295,9 @@ def cross_corpus(data: Dataset, corpus: str, bundle: Bundle, settings: Evaluate,
             f"{corpus}: only {shared[0]} is shared with the model ({', '.join(bundle.classes)}), and one class cannot "
             "be told from itself: every score would be 100 %; give this corpus no role"
         )
-    known = index["emotion"].isin(shared)
-    counts = index.loc[~known, "emotion"].value_counts()
+    counts = index.loc[~index["emotion"].isin(shared), "emotion"].value_counts()
     dropped = {emotion: int(counts[emotion]) for emotion in emotions if emotion in counts}
-    # All are predicted before clips are left out by their labels: adaptation must not gain from knowing those.
-    predictions = predict(bundle, data).drop(columns="emotion")
-    rows = predictions.merge(index.loc[known, ["clip_id", "emotion"]], on="clip_id")
-    rows = restrict(rows, bundle.classes, shared)[list(schema.predictions(shared).columns)]
+    rows = over_shared(predict(bundle, data), index, bundle.classes, shared)
     return _report(corpus, CROSS_CORPUS, rows, shared, dropped, index, bundle, settings, seed)
 
 

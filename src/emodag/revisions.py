@@ -20,6 +20,7 @@ from emodag import layout, schema, tracking
 from emodag.errors import DataError
 from emodag.labels import EMOTIONS
 from emodag.params import flatten
+from emodag.predict import corpora_of
 from emodag.splits import CROSS_CORPUS, is_leaky
 
 WORKSPACE = "workspace"
@@ -195,7 +196,7 @@ def _by_corpus(content: bytes, source: str) -> dict[str, tuple[pd.DataFrame, tup
     """Each corpus's rows of a Parquet table of predictions, with the classes that they have probabilities of."""
     try:
         table = pd.read_parquet(io.BytesIO(content))
-        corpus_of = table["clip_id"].str.split("/").str[0]
+        corpus_of = corpora_of(table)
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{source}: no table of predictions: {error}") from None
     found = {}

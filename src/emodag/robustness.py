@@ -223,7 +223,8 @@ def predict_spoilt(
     # A model that has predicted holds a session, which no worker can be sent; what it sees needs none.
     recogniser = Recogniser(replace(model, onnx=b""), encoder)
     hear = partial(_hear, recogniser=recogniser, spoilt=spoilt, seed=seed)
-    speech = joined(list(parallel_map(hear, _located(index), jobs=jobs, description="robustness")))
+    located = _located(index, trim=recogniser.featurize.trim)
+    speech = joined(list(parallel_map(hear, located, jobs=jobs, description="robustness")))
     probabilities = np.empty((len(spoilt), len(clips), len(model.classes)), np.float32)
     for fold, rows in clips.groupby("fold").indices.items():
         groups = groups_of(index.iloc[rows], models[fold].adapter.settings)
@@ -247,7 +248,7 @@ def spoil(samples: np.ndarray, transform: Transform | None, clip_id: str, seed: 
         variant = apply(draw(transform, samples, generator, Recordings()), samples, Recordings())
     else:
         variant, _ = augment(samples, [transform], generator)
-    return audio.to_pcm16(variant).astype(np.float32) / 32768
+    return audio.as_kept(variant)
 
 
 class _Located(NamedTuple):
@@ -257,11 +258,11 @@ class _Located(NamedTuple):
     clip: Clip
 
 
-def _located(index: pd.DataFrame) -> list[_Located]:
+def _located(index: pd.DataFrame, *, trim: bool) -> list[_Located]:
     """The clips of an index, all of one corpus, where organize and diarize left them."""
     corpus = index["corpus"].iloc[0]
     source = read_source(layout.organized(corpus), layout.turns(corpus))
-    clips = dict(zip(source.manifest["clip_id"], clips_of(source, trim=True), strict=True))
+    clips = dict(zip(source.manifest["clip_id"], clips_of(source, trim=trim), strict=True))
     if missing := [clip_id for clip_id in index["clip_id"] if clip_id not in clips]:
         raise DataError(
             f"{source.folder}: no audio of {', '.join(missing[:5])}, whose features are stored; run `dvc repro`"
@@ -273,11 +274,10 @@ def _hear(located: _Located, *, recogniser: Recogniser, spoilt: Sequence[Conditi
     """What the models see of one clip, a row for each condition."""
     clip_id, clip = located
     samples = audio.load(clip.path)
-    span = clip.span if recogniser.featurize.trim else None
     return recogniser.speech(
         [
-            Spoken(kept, span[0] if span else 0.0, turns)
+            Spoken(kept, clip.span[0] if clip.span else 0.0, turns)
             for condition in spoilt
-            for kept, turns in [cut(spoil(samples, condition.transform, clip_id, seed), span, clip.turns)]
+            for kept, turns in [cut(spoil(samples, condition.transform, clip_id, seed), clip.span, clip.turns)]
         ]
     )

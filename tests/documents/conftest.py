@@ -28,17 +28,9 @@ class Found:
 
 @pytest.fixture(scope="session")
 def found(synthetic_corpus, tmp_path_factory) -> Found:
-    loaded = params.load(ROOT / "params.yaml")
-    mlp = loaded.models.mlp.model_copy(update={"hidden": [8], "max_epochs": 6})
-    loaded = loaded.model_copy(
-        update={
-            "model": "mlp",
-            "models": loaded.models.model_copy(update={"mlp": mlp}),
-            "train": loaded.train.model_copy(update={"folds": 2, "keep_folds": False}),
-            "evaluate": loaded.evaluate.model_copy(update={"resamples": 100, "examples": 3}),
-            "compute": loaded.compute.model_copy(update={"jobs": 1}),
-        }
-    )
+    small = {"models.mlp.hidden": [8], "models.mlp.max_epochs": 6, "train.folds": 2, "train.keep_folds": False}
+    small |= {"model": "mlp", "compute.jobs": 1, "evaluate.resamples": 100, "evaluate.examples": 3}
+    loaded = params.load(ROOT / "params.yaml").changed(small)
     trained = synthetic_corpus.data(*synthetic_corpus.make("alpha", 4, spread=3.0))
     tested = synthetic_corpus.data(
         *synthetic_corpus.make("beta", 3, ("neutral", "happy", "bored"), copies=0, spread=3.0)

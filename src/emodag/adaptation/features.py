@@ -124,8 +124,7 @@ class Normaliser:
             OwnFrames.among(names)
         if settings.by != "speaker":
             return cls(settings, np.empty(0), np.empty(0), tuple(names))
-        if not groups.originals.any():
-            raise DataError(f"adaptation by {settings.by} needs training statistics, and there is no original clip")
+        groups.require_originals()
         own = np.asarray(features[groups.originals], np.float64)
         mean, std = own.mean(axis=0), own.std(axis=0)
         return cls(settings, mean, usable_std(mean, std), tuple(names))
@@ -145,9 +144,7 @@ class Normaliser:
         if self.settings.by == "recording":
             return by_own_frames(features, self._own_frames)
         normalised = np.empty(features.shape, np.float32)
-        order = np.argsort(groups.keys, kind="stable")
-        starts = np.flatnonzero(np.diff(groups.keys[order])) + 1
-        for rows in np.split(order, starts):
+        for rows in groups.rows():
             values = np.asarray(features[rows], np.float64)
             mean, std = self._statistics(values[groups.originals[rows]])
             normalised[rows] = (values - mean) / std

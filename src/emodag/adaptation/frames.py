@@ -12,7 +12,6 @@ import numpy as np
 
 from emodag.adaptation.groups import Groups
 from emodag.adaptation.rule import RESOLUTION, usable_std, weighed
-from emodag.errors import DataError
 from emodag.params import Adaptation
 from emodag.speech import Sequences
 
@@ -65,8 +64,7 @@ class FrameNormaliser:
         """
         if settings.by != "speaker":
             return cls(settings, np.empty(0), np.empty(0))
-        if not groups.originals.any():
-            raise DataError(f"adaptation by {settings.by} needs training statistics, and there is no original clip")
+        groups.require_originals()
         mean, variance = _Sums.of(sequences.of(groups.originals)).moments(slice(None))
         return cls(settings, mean, usable_std(mean, np.sqrt(variance)))
 
@@ -87,11 +85,12 @@ class FrameNormaliser:
             # What a clip does not vary becomes 0.
             std = np.where(std > RESOLUTION * np.abs(mean), std, np.inf)
             return sequences.standardised(mean, std, np.arange(len(sequences)))
-        keys, group_of = np.unique(groups.keys, return_inverse=True)
-        mean, std = np.empty((2, len(keys), len(self.mean)))
-        order = np.argsort(group_of, kind="stable")
-        for group, rows in enumerate(np.split(order, np.flatnonzero(np.diff(group_of[order])) + 1)):
+        by_group = groups.rows()
+        mean, std = np.empty((2, len(by_group), len(self.mean)))
+        group_of = np.empty(len(sequences), np.int64)
+        for group, rows in enumerate(by_group):
             mean[group], std[group] = self._statistics(sums, rows[groups.originals[rows]])
+            group_of[rows] = group
         return sequences.standardised(mean, std, group_of)
 
     def _statistics(self, sums: _Sums, own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from emodag.errors import DataError
 from emodag.params import Adaptation
 
 #: What titles and logs say of scores with each kind of adaptation.
@@ -28,6 +29,16 @@ class Groups(NamedTuple):
     def of(self, rows: np.ndarray | slice) -> Groups:
         """The groups of some clips, as positions [rows] or a slice."""
         return Groups(self.keys[rows], self.originals[rows])
+
+    def rows(self) -> list[np.ndarray]:
+        """The clips of each group, as positions that ascend; groups by their key."""
+        order = np.argsort(self.keys, kind="stable")
+        return np.split(order, np.flatnonzero(np.diff(self.keys[order])) + 1)
+
+    def require_originals(self) -> None:
+        """Raise :class:`DataError` if all clips are copies: training statistics are of originals."""
+        if not self.originals.any():
+            raise DataError("adaptation by speaker needs training statistics, and there is no original clip")
 
 
 def groups_of(index: pd.DataFrame, settings: Adaptation) -> Groups:

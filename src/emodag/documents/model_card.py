@@ -138,6 +138,6 @@ def _listeners(report: Report) -> dict[str, Any]:
     return {
         "corpus": report.corpus,
         "clips": human.listeners.clips,
-        "listeners": human.listeners.summary()["uar"],
-        "model": human.model.summary()["uar"],
+        "listeners": human.listeners.uar,
+        "model": human.model.uar,
     }

@@ -218,11 +218,16 @@ class Scores:
         """The classes that occur in the truth."""
         return tuple(self.classes[number] for number in np.flatnonzero(_present(self.confusion)))
 
+    @property
+    def uar(self) -> float:
+        """The primary score: :func:`unweighted_average_recall`."""
+        return unweighted_average_recall(self.confusion)
+
     def summary(self) -> dict[str, float | int]:
         """The headline: ``uar``, ``uar_low``, ``uar_high``, ``wa``, ``f1``, ``clips``, ``speakers``."""
         low, high = self.intervals.uar
         return {
-            "uar": unweighted_average_recall(self.confusion),
+            "uar": self.uar,
             "uar_low": low,
             "uar_high": high,
             "wa": weighted_accuracy(self.confusion),

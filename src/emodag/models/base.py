@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol, Self
 import numpy as np
 
 from emodag.errors import DataError
+from emodag.evaluation.calibration import tempered
 from emodag.params import ClassWeights
 from emodag.speech import Speech
 
@@ -105,12 +106,7 @@ def tempered_log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
     On new voices a network grows too confident long before its decisions stop getting better, and its plain loss rises
     with it. Confidence can be mended afterwards, decisions cannot.
     """
-    logits = np.log(np.maximum(probabilities.astype(np.float64), _SMALLEST))
-    losses = []
-    for temperature in _TEMPERATURES:
-        scaled = np.exp((logits - logits.max(axis=1, keepdims=True)) / temperature)
-        losses.append(balanced_log_loss(scaled / scaled.sum(axis=1, keepdims=True), labels))
-    return min(losses)
+    return min(balanced_log_loss(tempered(probabilities, temperature), labels) for temperature in _TEMPERATURES)
 
 
 def require_every_class(labels: np.ndarray, classes: int) -> None:

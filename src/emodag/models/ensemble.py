@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from emodag.errors import DataError
+from emodag.evaluation.calibration import fit_temperature, tempered
 from emodag.features.encoders.base import PREFIX
 from emodag.files import atomic_file
 from emodag.models.base import FEATURES, OUTPUT, Chosen, Classifier, Clips, balanced_weights
@@ -54,8 +55,6 @@ class Ensemble:
         Raises:
             DataError: nothing is left of the features that a member sees.
         """
-        from emodag.evaluation.calibration import fit_temperature
-
         self.columns = [
             None if of_frames else columns_of(training.speech.names, member.inputs)
             for member, of_frames in zip(self.settings.members, self._of_frames, strict=True)
@@ -93,8 +92,6 @@ class Ensemble:
 
     def _tempered(self, probabilities: Sequence[np.ndarray]) -> np.ndarray:
         """Those of each member, calibrated: float64 [members, clips, classes]."""
-        from emodag.evaluation.calibration import tempered
-
         return np.stack([tempered(*each) for each in zip(probabilities, self.temperatures, strict=True)])
 
     def _history(self) -> list[dict[str, float]]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
-from emodag.models.base import FEATURES, Chosen, Clips, class_weights, require_every_class
+from emodag.models.base import Chosen, Clips, class_weights, require_every_class
 from emodag.models.graph import Graph
-from emodag.models.mlp import standardiser
+from emodag.models.standardisation import standardised_input, standardiser
 from emodag.params import Params
 from emodag.speech import Speech
 
@@ -17,7 +18,7 @@ from emodag.speech import Speech
 _ITERATIONS = 5000
 
 
-class Linear:
+class Linear(ABC):
     """Standardisation fitted on the training clips, then logits that are linear in the features."""
 
     name: str  #: of the section in ``params.yaml``
@@ -36,9 +37,9 @@ class Linear:
         self.chosen, self.history = {}, []
         return self
 
+    @abstractmethod
     def _fitted(self, features: np.ndarray, labels: np.ndarray):
         """A fitted linear model of scikit-learn, of standardised features [clips, features]."""
-        raise NotImplementedError
 
     def predict_proba(self, speech: Speech) -> np.ndarray:
         """See :meth:`emodag.models.base.Classifier.predict_proba`."""
@@ -50,8 +51,7 @@ class Linear:
     def export_onnx(self, path: Path) -> None:
         """See :meth:`emodag.models.base.Classifier.export_onnx`."""
         graph = Graph()
-        values = graph.input(FEATURES, ("clips", self.scaler.n_features_in_))
-        values = graph("Div", graph("Sub", values, self.scaler.mean_), self.scaler.scale_)
+        values = standardised_input(graph, self.scaler)
         graph.save(graph("Add", graph("MatMul", values, self.slopes.T), self.offsets), self.classes, path)
 
 

@@ -17,11 +17,9 @@ from emodag.models.base import (
     save_probabilities_only,
     tempered_log_loss,
 )
+from emodag.models.standardisation import standardiser
 from emodag.params import Params
 from emodag.speech import Speech
-
-#: A feature whose spread is below this share of its mean carries rounding errors of float32 rather than speech.
-_RESOLUTION = 1e-4
 
 
 class Mlp:
@@ -87,12 +85,3 @@ class Mlp:
             target_opset=18,
         )
         save_probabilities_only(model, path)
-
-
-def standardiser(features: np.ndarray):
-    """A fitted ``StandardScaler`` that does not blow up the noise of features that are all but constant."""
-    from sklearn.preprocessing import StandardScaler
-
-    scaler = StandardScaler().fit(features)
-    scaler.scale_ = np.maximum(scaler.scale_, _RESOLUTION * np.abs(scaler.mean_))
-    return scaler

@@ -18,9 +18,9 @@ from typing import Self
 
 import numpy as np
 
-from emodag.models.base import FEATURES, Chosen, Clips, balanced_log_loss, class_weights, require_every_class
+from emodag.models.base import Chosen, Clips, balanced_log_loss, class_weights, require_every_class
 from emodag.models.graph import Graph
-from emodag.models.mlp import standardiser
+from emodag.models.standardisation import standardised_input, standardiser
 from emodag.params import Params
 from emodag.speech import Speech
 
@@ -107,8 +107,7 @@ class Svm:
     def export_onnx(self, path: Path) -> None:
         """See :meth:`emodag.models.base.Classifier.export_onnx`."""
         graph = Graph()
-        values = graph.input(FEATURES, ("clips", self.scaler.n_features_in_))
-        values = graph("Div", graph("Sub", values, self.scaler.mean_), self.scaler.scale_)
+        values = standardised_input(graph, self.scaler)
         if self.settings.kernel == "rbf":
             squares = graph("Add", graph("ReduceSumSquare", values, [1]), np.square(self.vectors).sum(axis=1))
             distances = graph("Relu", graph("Sub", squares, graph("MatMul", values, 2 * self.vectors.T)))

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from emodag.errors import DataError
 from emodag.files import atomic_file
 from emodag.labels import EMOTIONS
@@ -120,6 +122,15 @@ def set_titles(figure: Figure, title: str, notes: Sequence[str], leaky: bool) ->
     title = f"LEAKY: {title}" if leaky else title
     figure.text(y=1 - 0.18 / height, s=title, color=ALARM if leaky else INK, fontsize=12, fontweight="bold", **text)
     figure.text(y=1 - 0.46 / height, s="\n".join(lines), color=FAINT, fontsize=8, linespacing=1.45, **text)
+
+
+def as_cells(axes: Axes, rows: int, columns: int) -> None:
+    """White lines between the cells of a picture of ``rows`` x ``columns``, and nothing around it."""
+    axes.set_xticks(np.arange(columns + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(rows + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=2)
+    axes.tick_params(which="both", length=0)
+    axes.spines[:].set_visible(False)
 
 
 def bare(axes: Axes) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emodag.plots.base import COLOURS, FAINT, INK, bare, figure_with_axes, set_titles
+from emodag.plots.base import COLOURS, FAINT, INK, as_cells, bare, figure_with_axes, set_titles
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,11 +49,7 @@ def confusion_figure(
     for label, row in zip(axes.get_yticklabels(), rows, strict=True):
         label.set_color(COLOURS[classes[row]])
         label.set_fontweight("bold")
-    axes.set_xticks(np.arange(len(columns) + 1) - 0.5, minor=True)
-    axes.set_yticks(np.arange(len(rows) + 1) - 0.5, minor=True)
-    axes.grid(which="minor", color="white", linewidth=2)
-    axes.tick_params(which="both", length=0)
-    axes.spines[:].set_visible(False)
+    as_cells(axes, len(rows), len(columns))
     axes.set_xlabel("predicted", color=FAINT)
     axes.set_ylabel("spoken (clips)", color=FAINT)
     set_titles(figure, title, notes, leaky)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emodag.plots.base import FAINT, INK, figure_with_axes, set_titles
+from emodag.plots.base import FAINT, INK, as_cells, figure_with_axes, set_titles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,7 +39,7 @@ def matrix_figure(matrix: Matrix, *, title: str, notes: Sequence[str]) -> Figure
             cell = matrix.cells[trained, tested]
             if cell.scores is not None:
                 chance = 1 / len(cell.scores.classes)
-                above_chance[row, column] = max(0.0, (cell.scores.summary()["uar"] - chance) / (1 - chance))
+                above_chance[row, column] = max(0.0, (cell.scores.uar - chance) / (1 - chance))
     longest = max(map(len, corpora))
     width = max(_WIDTH * len(corpora), _NARROWEST)
     figure, axes = figure_with_axes(width, _HEIGHT * len(corpora), left=0.65 + 0.1 * longest)
@@ -50,11 +50,7 @@ def matrix_figure(matrix: Matrix, *, title: str, notes: Sequence[str]) -> Figure
             _write(axes, row, column, matrix.cells[trained, tested], dark=above_chance[row, column] > 0.55)
     axes.set_xticks(range(len(corpora)), corpora, fontweight="bold", color=INK)
     axes.set_yticks(range(len(corpora)), corpora, fontweight="bold", color=INK)
-    axes.set_xticks(np.arange(len(corpora) + 1) - 0.5, minor=True)
-    axes.set_yticks(np.arange(len(corpora) + 1) - 0.5, minor=True)
-    axes.grid(which="minor", color="white", linewidth=2)
-    axes.tick_params(which="both", length=0)
-    axes.spines[:].set_visible(False)
+    as_cells(axes, len(corpora), len(corpora))
     axes.set_xlabel("tested", color=FAINT)
     axes.set_ylabel("trained", color=FAINT)
     set_titles(figure, title, notes, leaky=False)

@@ -7,6 +7,7 @@ normalisation leave it out, and recurrent layers skip it. ONNX models are given 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
@@ -178,7 +179,7 @@ class Average:
         return graph("Transpose", values, perm=(0, 2, 1))
 
 
-class _Recurrent:
+class _Recurrent(ABC):
     """A recurrent layer in both directions, whose outputs lie side by side, and dropout."""
 
     stride = 1
@@ -224,9 +225,9 @@ class _Recurrent:
         gates = np.split(weights, len(self.gates), axis=-1)
         return np.concatenate([gates[gate] for gate in self.gates], axis=-1)
 
+    @abstractmethod
     def _biases(self, bias: np.ndarray) -> np.ndarray:
         """Of the input and of the recurrence, one behind the other."""
-        raise NotImplementedError
 
 
 class Lstm(_Recurrent):

@@ -10,10 +10,10 @@ from typing import Any, Self
 
 import numpy as np
 
+from emodag.evaluation import confusion_matrix, unweighted_average_recall
 from emodag.models.base import (
     Chosen,
     Clips,
-    balanced_weights,
     class_weights,
     require_every_class,
     tempered_log_loss,
@@ -147,11 +147,12 @@ class Neural:
         return float(self._network.train_on_batch(batch.inputs, targets / weights[:, None], weights))
 
     def _predict(self, speech: Speech) -> np.ndarray:
+        from scipy.special import softmax
+
         probabilities = np.empty((len(speech), self.classes), np.float32)
         for rows in batches.by_length(self._inputs.lengths(speech), self.training.batch_size):
             logits = np.asarray(self._network.predict_on_batch(self._inputs.batch(speech, rows).inputs), np.float32)
-            exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-            probabilities[rows] = exponentials / exponentials.sum(axis=1, keepdims=True)
+            probabilities[rows] = softmax(logits, axis=1)
         return probabilities
 
 
@@ -178,9 +179,8 @@ def _columns(groups: tuple[str, ...], params: Params) -> list[tuple[str, ...]]:
 
 
 def _uar(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Unweighted average recall: where every class weighs the same, it is the share of clips that are right."""
-    right = probabilities.argmax(axis=1) == labels
-    return float(np.average(right, weights=balanced_weights(labels, probabilities.shape[1])))
+    confusion = confusion_matrix(labels, probabilities.argmax(axis=1), probabilities.shape[1])
+    return unweighted_average_recall(confusion)
 
 
 def _progress(epoch: int, epochs: int, row: dict[str, Any]) -> str:
