@@ -40,6 +40,7 @@ from emodag.files import write_json
 from emodag.organization import organize_corpus
 from emodag.parallel import parallel_map
 from emodag.params import Adaptation, Params
+from emodag.speech import Speech
 from emodag.splits import split
 from emodag.training import parts_of
 
@@ -129,9 +130,10 @@ def predictions(
     ``known`` clips of a tested speaker adapt each other; all that are tested if it is not given.
     """
     groups = groups_of(data.index, adaptation)
-    normaliser = Normaliser.fit(data.features[training], groups.of(training), adaptation)
-    inputs = normaliser(data.features[training], groups.of(training))
-    others = normaliser(data.features[tested], in_parts(groups.of(tested), known or len(tested)))
+    features = data.speech.features
+    normaliser = Normaliser.fit(features[training], groups.of(training), adaptation)
+    inputs = normaliser(features[training], groups.of(training))
+    others = normaliser(features[tested], in_parts(groups.of(tested), known or len(tested)))
     classifier = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=500))
     return classifier.fit(inputs, data.labels[training]).predict(others)
 
@@ -158,7 +160,7 @@ def measure(corpus: Path, encoder: Path) -> dict:
         _, whole = embed(source, model, trim=False)
         features, cut = embed(source, model, trim=True)
     facts = encoders.describe(model)
-    data = Dataset(source.manifest, features, list(facts.names), {}, "ravdess")
+    data = Dataset(source.manifest, Speech(features, facts.names(model.pooling)), {}, "ravdess")
     found = {by: probe(data, settings, by) for by in ("none", "speaker")}
     return {
         "encoder": encoder.name,

@@ -116,7 +116,13 @@ def synthetic_corpus():
             np.save(folder / "frames.npy", np.zeros((10 * len(index), 3), np.float32))
             write_json(
                 folder / "features.json",
-                {"frames": {"group": ["a", "b", "c"]}, "names": cls.names, "embedding": [], "settings": cls.settings},
+                {
+                    "frames": {"group": ["a", "b", "c"]},
+                    "names": cls.names,
+                    "embedding_frames": [],
+                    "embedding": [],
+                    "settings": cls.settings,
+                },
             )
 
     return Synthetic
@@ -227,26 +233,17 @@ def spoken():
 def hearing_bundle(synthetic_corpus, spoken):
     """A bundle that hears recordings: a small model of the real features of ``spoken``, neutral and angry."""
     from emodag import bundle, params
-    from emodag.features.encoders.base import without_places
     from emodag.features.extraction import extract, names
-    from emodag.features.store import VERSION
+    from emodag.features.store import described
     from emodag.splits import split
     from emodag.training import cross_validate, fit_final
 
-    loaded = params.load(ROOT / "params.yaml")
-    mlp = loaded.models.mlp.model_copy(update={"hidden": [8], "max_epochs": 10})
-    loaded = loaded.model_copy(
-        update={
-            "model": "mlp",
-            "models": loaded.models.model_copy(update={"mlp": mlp}),
-            "train": loaded.train.model_copy(update={"folds": 2, "keep_folds": False}),
-            "compute": loaded.compute.model_copy(update={"jobs": 1}),
-        }
-    )
+    small = {"models.mlp.hidden": [8], "models.mlp.max_epochs": 10, "train.folds": 2, "train.keep_folds": False}
+    loaded = params.load(ROOT / "params.yaml").changed(small | {"model": "mlp", "compute.jobs": 1})
     index, _ = synthetic_corpus.make("alpha", 4, ("neutral", "angry"), takes=3, copies=0)
     clips = [extract(spoken(emotion, n), loaded.featurize) for n, emotion in enumerate(index["emotion"])]
     functionals = np.stack([clip.functionals for clip in clips])
-    settings = without_places(loaded.featurize.model_dump()) | {"version": VERSION, "encoder_sha256": None}
+    settings = described(loaded.featurize, None)
     data = Dataset(index, Speech(functionals, names(loaded.featurize).functionals), settings, "spoken")
     done = cross_validate(data, split(index, loaded.train, 0), loaded)
     return bundle.make(fit_final(data, loaded, done.chosen), data, loaded, done, {"alpha": 0.5})

@@ -120,7 +120,7 @@ def add_embeddings(folder: Path, dims: int = 3) -> np.ndarray:
     np.save(folder / "embeddings.npy", embeddings)
     np.save(folder / "embedding_frames.npy", np.repeat(embeddings, 2, axis=0))
     content = read_json(folder / "features.json")
-    content["embedding"] = [f"embedding_{number:04d}" for number in range(dims)]
+    content["embedding"] = content["embedding_frames"] = [f"embedding_{number:04d}" for number in range(dims)]
     write_json(folder / "features.json", content)
     return embeddings
 

@@ -170,7 +170,7 @@ def _embedding_frames(folder: Path, stored: StoredFeatures) -> Sequences:
     if stored.embedding_frames is None:
         raise _without_encoder(folder, "the model sees the encoder's frames")
     counts = stored.index[["first_embedding", "embeddings"]]
-    return _sequences(folder, stored.embedding_frames, counts, stored.embedding_names)
+    return _sequences(folder, stored.embedding_frames, counts, stored.embedding_columns)
 
 
 def _sequences(folder: Path, values: np.ndarray, places: pd.DataFrame, columns: tuple[str, ...]) -> Sequences:

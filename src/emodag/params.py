@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from functools import reduce
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -21,6 +21,7 @@ from emodag.labels import CalmPolicy
 
 Role = Literal["train", "test"]
 Inputs = Literal["all", "functionals", "embedding"]
+Pooling = Literal["mean_std", "max_plus_mean", "mean"]
 
 #: What a model of frames names to see the frames of the pretrained encoder.
 EMBEDDING = "embedding"
@@ -330,6 +331,7 @@ class Encoder(Section):
     layer: int | Literal["average"] = Field(
         description="of transformers: a hidden state (0 enters the first layer, -1 is the last) or `average`"
     )
+    pooling: Pooling = Field(description="how the frames of a clip become its embedding")
     batch_seconds: float = Field(gt=0, description="audio in a batch of clips of like length")
     front_end: FrontEnd = Field(description="of onnx; transformers models bring their own")
 
@@ -452,6 +454,8 @@ class Cnn(Section):
 
 class Cnn2d(Section):
     """Convolutions over time and frequency of two channels, MFCC and log-mel (Keras)."""
+
+    groups: ClassVar[tuple[str, ...]] = ("mfcc", "log_mel")
 
     filters: list[Annotated[int, Field(ge=1)]] = Field(
         min_length=1, description="of each block, which halves both axes"
@@ -678,8 +682,6 @@ class Params(Section):
 
     def frame_groups(self, model: str) -> tuple[str, ...]:
         """The groups of frames that a model sees, or ``embedding`` alone; none if it sees features of whole clips."""
-        if model == "cnn2d":
-            return ("mfcc", "log_mel")
         return tuple(getattr(getattr(self.models, model), "groups", ()))
 
     def _has_what_it_sees(self, model: str) -> None:

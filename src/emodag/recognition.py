@@ -20,9 +20,8 @@ from emodag.evaluation.calibration import tempered
 from emodag.features import encoders
 from emodag.features.corpus import cut, span_of
 from emodag.features.encoders import Embedding
-from emodag.features.encoders.base import without_places
 from emodag.features.extraction import ClipFeatures, extract, names
-from emodag.features.store import VERSION
+from emodag.features.store import described
 from emodag.params import Diarize, Encoder, Featurize, Section
 from emodag.speech import Sequences, Speech, sequences_of
 
@@ -75,20 +74,18 @@ class Recogniser:
     def _check_settings(self) -> None:
         """Make sure that this version computes what the model was trained on."""
         stored = names(self.featurize)
-        computed = {*stored.functionals, *stored.columns, *(self._encoder.names if self._encoder else ())}
+        computed = {*stored.functionals, *stored.columns}
+        if self._encoder:
+            computed |= {*self._encoder.names(self.featurize.encoder.pooling), *self._encoder.columns}
         seen = (*self.bundle.names, *self.bundle.columns, *self.bundle.embedding_columns)
         if missing := [name for name in seen if name not in computed]:
             raise DataError(
                 f"the model sees {', '.join(missing[:5])}, and the settings that it was trained with do not give that; "
                 "run train again"
             )
-        settings = without_places(self.featurize.model_dump()) | {
-            "version": VERSION,
-            "encoder_sha256": self._encoder.sha256 if self._encoder else None,
-        }
         frames = sequences_of([np.empty((0, len(self.bundle.columns)))], self.bundle.columns)
         speech = Speech(None, self.bundle.names, frames if self.bundle.columns else None)
-        self.bundle.check_features(speech, settings, "this version of emodag")
+        self.bundle.check_features(speech, described(self.featurize, self._encoder), "this version of emodag")
 
     def __call__(self, recordings: Sequence[np.ndarray], speakers: Sequence[str] | None = None) -> Recognition:
         """Recognise recordings, float32 [samples] at 16 kHz each, as :func:`read` gives them.
@@ -142,7 +139,7 @@ class Recogniser:
         stored = names(self.featurize).functionals
         rows = [each.functionals for each in found]
         if self._encoder:
-            stored += self._encoder.names
+            stored += self._encoder.names(self.featurize.encoder.pooling)
             rows = [np.concatenate([row, each.clip]) for row, each in zip(rows, embeddings, strict=True)]
         place = {name: number for number, name in enumerate(stored)}
         return np.stack(rows)[:, [place[name] for name in self.bundle.names]]
@@ -180,7 +177,7 @@ def read(path: str | Path) -> np.ndarray:
 
 def kept(samples: np.ndarray, rate: int) -> np.ndarray:
     """Samples [samples] at ``rate`` Hz as the pipeline keeps them: float32 [samples] at 16 kHz, rounded to 16 bit."""
-    return audio.to_pcm16(audio.resample(samples, rate)).astype(np.float32) / 32768
+    return audio.as_kept(audio.resample(samples, rate))
 
 
 def _voices(speakers: Sequence[str], clips: int) -> Groups:

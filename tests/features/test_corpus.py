@@ -119,7 +119,8 @@ def test_embeddings_are_stored_beside_the_features(source, tmp_path, encoder, tr
         (expected,) = opened.embed([clean(samples, SETTINGS.clean)])
         np.testing.assert_allclose(stored.embedding_frames_of(number), expected.frames, atol=1e-5)
         np.testing.assert_allclose(stored.embeddings[number], expected.clip, atol=1e-5)
-    assert stored.embedding_names == tuple(f"embedding_{number:04d}" for number in range(64))
+    assert stored.embedding_columns == tuple(f"embedding_{number:04d}" for number in range(64))
+    assert stored.embeddings.shape[1] == len(stored.embedding_names) == 2 * 64
     digest = hashlib.sha256((tmp_path / "b.onnx").read_bytes()).hexdigest()
     assert stored.settings["encoder_sha256"] == digest
 

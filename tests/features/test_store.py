@@ -14,6 +14,7 @@ from emodag import params, schema
 from emodag.errors import DataError
 from emodag.features import ClipFeatures, FeatureNames, open_features
 from emodag.features.encoders import Embedding, EncoderFacts
+from emodag.features.encoders.base import pool
 from emodag.features.store import FeatureWriter
 
 SETTINGS = params.load(Path(__file__).resolve().parents[2] / "params.yaml").featurize
@@ -150,8 +151,8 @@ FACTS = EncoderFacts(Path("encoder.onnx"), 5, "0123abcd")
 
 
 def embedding(frames: int, seed: int = 0) -> Embedding:
-    values = np.random.default_rng(seed).standard_normal((frames + 1, FACTS.dims)).astype(np.float32)
-    return Embedding(values[0], values[1:])
+    values = np.random.default_rng(seed).standard_normal((frames, FACTS.dims)).astype(np.float32)
+    return Embedding(pool(values, SETTINGS.encoder.pooling), values)
 
 
 def write_embeddings(folder: Path, counts: list[int]) -> list[Embedding]:
@@ -167,8 +168,9 @@ def test_embeddings_are_read_back(tmp_path):
     written = write_embeddings(tmp_path / "x", [4, 1, 9])
     stored = open_features(tmp_path / "x")
     assert isinstance(stored.embedding_frames, np.memmap)
-    assert stored.embeddings.shape == (3, 5)
-    assert stored.embedding_names == FACTS.names
+    assert stored.embeddings.shape == (3, 2 * FACTS.dims)
+    assert stored.embedding_columns == FACTS.columns
+    assert stored.embedding_names == FACTS.names("mean_std")
     assert stored.settings["encoder_sha256"] == "0123abcd"
     assert list(stored.index["embeddings"]) == [4, 1, 9]
     for position, each in enumerate(written):
@@ -192,7 +194,7 @@ def test_without_an_encoder_no_embedding_is_there(tmp_path):
     write(tmp_path / "x", [3, 5])
     stored = open_features(tmp_path / "x")
     assert stored.embeddings is None
-    assert stored.embedding_names == ()
+    assert stored.embedding_columns == stored.embedding_names == ()
     assert set(stored.index["embeddings"]) == {0}
     assert stored.settings["encoder_sha256"] is None
 

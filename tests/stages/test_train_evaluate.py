@@ -338,7 +338,7 @@ def test_models_see_the_inputs_of_the_params(usual, capsys, inputs):
         for name in ("embeddings.npy", "embedding_frames.npy"):
             np.save(folder / name, functionals[:, :8])
         content = json.loads((folder / "features.json").read_text())
-        content["embedding"] = [f"embedding_{number:04d}" for number in range(8)]
+        content["embedding"] = content["embedding_frames"] = [f"embedding_{number:04d}" for number in range(8)]
         content["settings"]["encoder"] = {"kind": "onnx", "model": "/home/someone/tiny.onnx"}
         (folder / "features.json").write_text(json.dumps(content))
     usual.params["train"]["inputs"] = inputs

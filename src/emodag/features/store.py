@@ -3,7 +3,7 @@
 A folder holds ``frames.npy`` float32 [all frames of the corpus, features], ``functionals.npy`` float32 [clips,
 functionals], ``index.parquet`` with each clip's first row and count (:data:`emodag.schema.INDEX`), and
 ``features.json`` with the names and the settings. With an encoder, ``embedding_frames.npy`` float32 [all its frames,
-dims] and ``embeddings.npy`` float32 [clips, dims] lie beside them. The same features give the same bytes.
+dims] and ``embeddings.npy`` float32 [clips, values] lie beside them. The same features give the same bytes.
 """
 
 from __future__ import annotations
@@ -29,6 +29,12 @@ VERSION = 2
 
 FRAMES, FUNCTIONALS = "frames.npy", "functionals.npy"
 EMBEDDING_FRAMES, EMBEDDINGS = "embedding_frames.npy", "embeddings.npy"
+
+
+def described(settings: Featurize, encoder: EncoderFacts | None) -> dict[str, Any]:
+    """All that features depend on, wherever they were computed: the settings, this version and the encoder."""
+    facts = {"version": VERSION, "encoder_sha256": encoder.sha256 if encoder else None}
+    return without_places(settings.model_dump()) | facts
 
 
 class _Stream:
@@ -84,6 +90,7 @@ class FeatureWriter:
         self._names = names
         self._settings = settings
         self._encoder = encoder
+        self._embedding_names = encoder.names(settings.encoder.pooling) if encoder else ()
         self._counts: list[tuple[int, int]] = []
 
     def __enter__(self) -> FeatureWriter:
@@ -91,7 +98,8 @@ class FeatureWriter:
         self._streams = [self._frames, _Stream(self._folder / FUNCTIONALS, len(self._names.functionals))]
         if self._encoder:
             self._streams += [
-                _Stream(self._folder / name, self._encoder.dims) for name in (EMBEDDING_FRAMES, EMBEDDINGS)
+                _Stream(self._folder / EMBEDDING_FRAMES, len(self._encoder.columns)),
+                _Stream(self._folder / EMBEDDINGS, len(self._embedding_names)),
             ]
         return self
 
@@ -130,9 +138,9 @@ class FeatureWriter:
             {
                 "frames": self._names.frames,
                 "names": self._names.functionals,
-                "embedding": self._encoder.names if self._encoder else (),
-                "settings": without_places(self._settings.model_dump())
-                | {"version": VERSION, "encoder_sha256": self._encoder.sha256 if self._encoder else None},
+                "embedding_frames": self._encoder.columns if self._encoder else (),
+                "embedding": self._embedding_names,
+                "settings": described(self._settings, self._encoder),
             },
         )
 
@@ -150,7 +158,7 @@ class FeatureWriter:
 class StoredFeatures(NamedTuple):
     """Features of a corpus: memory-mapped arrays, the ``index``, names and settings.
 
-    Without an encoder, ``embeddings`` and ``embedding_frames`` are ``None`` and have no names.
+    Without an encoder, ``embeddings`` and ``embedding_frames`` are ``None`` and their names empty.
     """
 
     frames: np.ndarray
@@ -160,6 +168,7 @@ class StoredFeatures(NamedTuple):
     settings: dict[str, Any]
     embedding_frames: np.ndarray | None = None
     embeddings: np.ndarray | None = None
+    embedding_columns: tuple[str, ...] = ()
     embedding_names: tuple[str, ...] = ()
 
     def frames_of(self, position: int) -> np.ndarray:
@@ -181,7 +190,7 @@ def open_features(folder: Path) -> StoredFeatures:
     """
     try:
         described = read_json(folder / "features.json")
-        embedding_names = tuple(described["embedding"])
+        embedding_columns, embedding_names = (tuple(described[part]) for part in ("embedding_frames", "embedding"))
         files = [FRAMES, FUNCTIONALS] + ([EMBEDDING_FRAMES, EMBEDDINGS] if embedding_names else [])
         arrays = {name: np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in files}
     except KeyError as error:
@@ -193,7 +202,7 @@ def open_features(folder: Path) -> StoredFeatures:
     expected = {
         FRAMES: (index["frames"].sum(), len(names.columns)),
         FUNCTIONALS: (len(index), len(names.functionals)),
-        EMBEDDING_FRAMES: (index["embeddings"].sum(), len(embedding_names)),
+        EMBEDDING_FRAMES: (index["embeddings"].sum(), len(embedding_columns)),
         EMBEDDINGS: (len(index), len(embedding_names)),
     }
     for file, array in arrays.items():
@@ -207,5 +216,6 @@ def open_features(folder: Path) -> StoredFeatures:
         settings=described["settings"],
         embedding_frames=arrays.get(EMBEDDING_FRAMES),
         embeddings=arrays.get(EMBEDDINGS),
+        embedding_columns=embedding_columns,
         embedding_names=embedding_names,
     )

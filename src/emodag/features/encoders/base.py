@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from emodag.params import Encoder as Settings
+from emodag.params import Pooling
+
 #: What the names of an embedding's dimensions start with.
 PREFIX = "embedding_"
 
@@ -18,7 +21,7 @@ GUIDE = "docs/encoders.md"
 
 
 class Embedding(NamedTuple):
-    """One clip: ``clip`` float32 [dims], pooled from ``frames`` float32 [frames, dims]."""
+    """One clip: ``clip`` float32 [values], pooled from ``frames`` float32 [frames, dims]."""
 
     clip: np.ndarray
     frames: np.ndarray
@@ -28,13 +31,18 @@ class EncoderFacts(NamedTuple):
     """What the features say of the encoder that made them."""
 
     path: Path  #: its file or folder
-    dims: int
+    dims: int  #: of a frame
     sha256: str  #: of the file, or of a folder's list of files and their digests
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Of the dimensions, in order."""
+    def columns(self) -> tuple[str, ...]:
+        """Names of a frame's dimensions, in order."""
         return tuple(f"{PREFIX}{number:04d}" for number in range(self.dims))
+
+    def names(self, pooling: Pooling) -> tuple[str, ...]:
+        """Names of what :func:`pool` makes of a clip, in order."""
+        parts = ("mean", "std") if pooling == "mean_std" else (pooling,)
+        return tuple(f"{column}_{part}" for part in parts for column in self.columns)
 
 
 class Encoder(ABC):
@@ -51,8 +59,9 @@ class Encoder(ABC):
     #: The length to which the encoder itself fills up every piece, if it does.
     reads: int | None = None
 
-    def __init__(self, batch_seconds: float):
-        self._batch_seconds = batch_seconds
+    def __init__(self, settings: Settings):
+        self._batch_seconds = settings.batch_seconds
+        self._pooling = settings.pooling
 
     def embed(self, clips: Sequence[np.ndarray]) -> list[Embedding]:
         """Embeddings of clips, float32 [samples] at 16 kHz each and at least one sample long, in their order.
@@ -68,7 +77,7 @@ class Encoder(ABC):
         for position, (number, _) in enumerate(pieces):
             frames[number].append(encoded[position])
         joined = [np.concatenate(each).astype(np.float32, copy=False) for each in frames]
-        return [Embedding(self.pool(each), each) for each in joined]
+        return [Embedding(pool(each, self._pooling), each) for each in joined]
 
     @abstractmethod
     def pieces(self, samples: np.ndarray) -> list[np.ndarray]:
@@ -78,9 +87,21 @@ class Encoder(ABC):
     def encode(self, pieces: list[np.ndarray]) -> list[np.ndarray]:
         """The frames, float32 [frames, dims], of each piece of a batch."""
 
-    @abstractmethod
-    def pool(self, frames: np.ndarray) -> np.ndarray:
-        """A clip's embedding, float32 [dims], of its frames, float32 [frames, dims]."""
+
+def pool(frames: np.ndarray, pooling: Pooling) -> np.ndarray:
+    """A clip's embedding, float32 [values], of its frames, float32 [frames, dims].
+
+    ``mean_std`` joins mean and standard deviation over time (statistics pooling, Snyder et al. 2018, ICASSP);
+    ``max_plus_mean`` adds mean and maximum, as BYOL-A does (Niizumi et al. 2021, arXiv 2103.06695).
+    """
+    mean = frames.mean(axis=0)
+    match pooling:
+        case "mean_std":
+            return np.concatenate([mean, frames.std(axis=0)])
+        case "max_plus_mean":
+            return frames.max(axis=0) + mean
+        case "mean":
+            return mean
 
 
 def cut(values: np.ndarray, longest: int, shortest: int, silence: float = 0.0) -> list[np.ndarray]:

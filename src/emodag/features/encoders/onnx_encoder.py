@@ -33,15 +33,12 @@ _BLOCK = 512
 
 
 class OnnxEncoder(Encoder):
-    """An encoder run by onnxruntime on one thread. Clips of equally many steps share a batch, so nothing is padded.
-
-    A clip's embedding is the maximum over its frames plus their mean (Niizumi et al. 2021, arXiv 2103.06695).
-    """
+    """An encoder run by onnxruntime on one thread. Clips of equally many steps share a batch, so nothing is padded."""
 
     pads = False
 
     def __init__(self, path: Path, settings: Settings):
-        super().__init__(settings.batch_seconds)
+        super().__init__(settings)
         self._front_end = settings.front_end
         self._session = _session(path)
         self._stride, self.dims = _shape(self._session, path, settings.front_end)
@@ -57,10 +54,6 @@ class OnnxEncoder(Encoder):
         """See :meth:`emodag.features.encoders.base.Encoder.encode`."""
         batch = np.ascontiguousarray(np.stack(pieces).transpose(0, 2, 1))
         return list(self._session.run([OUTPUT], {INPUT: batch})[0])
-
-    def pool(self, frames: np.ndarray) -> np.ndarray:
-        """See :meth:`emodag.features.encoders.base.Encoder.pool`."""
-        return frames.max(axis=0) + frames.mean(axis=0)
 
 
 def describe(path: Path, settings: Settings) -> EncoderFacts:

@@ -2,7 +2,7 @@
 
 Models are read from a folder, or fetched by name from the Hugging Face hub into its cache. Only safetensors are read:
 weights in pickles could run code; and a model that brings code of its own is refused. Nothing is trained: the model is
-in evaluation mode, without gradients, on one thread. A clip's embedding is the mean over its frames.
+in evaluation mode, without gradients, on one thread.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class TransformersEncoder(Encoder):
     rate = SAMPLE_RATE
 
     def __init__(self, extractor, model, settings: Settings):
-        super().__init__(settings.batch_seconds)
+        super().__init__(settings)
         self.extractor = extractor
         self.model = model.eval().requires_grad_(False)
         self._layer = settings.layer
@@ -61,10 +61,6 @@ class TransformersEncoder(Encoder):
             states, counts = self._states(pieces)
             chosen = torch.stack(states).mean(dim=0) if self._layer == "average" else states[self._layer]
         return [frames[:count] for frames, count in zip(chosen.numpy(), counts, strict=True)]
-
-    def pool(self, frames: np.ndarray) -> np.ndarray:
-        """See :meth:`emodag.features.encoders.base.Encoder.pool`."""
-        return frames.mean(axis=0)
 
     @abstractmethod
     def _states(self, pieces: list[np.ndarray]) -> tuple[tuple[torch.Tensor, ...], list[int]]:
