@@ -99,53 +99,47 @@ CREMA_D, TESS = _alone("crema_d", "speaker_kfold"), _alone("tess", "loso")
 POOL = dict.fromkeys(("ravdess", "crema_d", "savee", "tess"), "train")
 POOLED = Setting((*POOL, "emodb"), "speaker_kfold", POOL | {"emodb": "test"})
 LEAKY = _alone("ravdess", "random")
+ADAPTATIONS = ("none", "speaker")
 
-SINGLE = tuple(name for name in parameters.Models.model_fields if name != "ensemble")
-CLIPS = ("mlp", "svm", "logistic", "lda")  # cheap models of whole clips
 ENSEMBLE = ("logistic", "lda")  # members, on functionals and, with an encoder, again on its embedding
+NETWORKS = ("cnn", "cnn2d", "lstm", "gru", "cnn_lstm", "cnn_gru", "attention", "multihead")
 SMALL, LARGE = (RAVDESS, EMODB, SAVEE, TESS), (CREMA_D, POOLED)
+
+#: Models, on what, and whether what they see holds embeddings; the cheap ones first, so that a call that is cut short
+#: leaves most rows. Boosting would take hours, and most networks days, on the large corpora.
+PLAN = (
+    (("ensemble", "mlp"), SMALL, ("functionals", "all")),
+    (("svm",), SMALL, ("functionals", "embedding")),
+    (("logistic", "lda", "xgboost", "mlp_deep"), SMALL, ("functionals",)),
+    (("svm",), LARGE, ("functionals", "embedding")),
+    (("ensemble",), LARGE, ("functionals", "all")),
+    (("mlp", "logistic", "lda", "mlp_deep"), LARGE, ("functionals",)),
+    (NETWORKS, SMALL, ("functionals",)),
+    (("cnn_gru",), LARGE, ("functionals",)),
+)
 
 
 def runs(encoder: Path | None) -> list[Run]:
-    """All runs: cheap ones first, so that a call that is cut short leaves most rows."""
-    adaptations = ("none", "speaker")
-    wanted: list[Run] = []
-    for models, settings in (
-        (("ensemble", "mlp"), SMALL),
-        (("svm", "mlp"), LARGE),
-        (("svm", "logistic", "lda"), SMALL),
-        (("ensemble", "logistic", "lda"), LARGE),
-        (("xgboost", "mlp_deep"), SMALL),
-        (tuple(model for model in SINGLE if model not in (*CLIPS, "xgboost", "mlp_deep")), SMALL),
-        (("mlp_deep", "xgboost"), LARGE),
-        (("cnn_gru", "attention"), LARGE),
-    ):
-        if "ensemble" in models and RAVDESS in settings:
-            # What loudness is worth where all clips were recorded at one gain.
-            whole = [("functionals", "none")] + ([("all", encoder.stem)] if encoder else [])
-            wanted += [
-                Run(setting, "ensemble", adaptation, *seen, cleaning=())
-                for setting in (RAVDESS, EMODB)
-                for seen in whole
-                for adaptation in adaptations
-            ]
-        for setting in settings:
-            wanted += [Run(setting, model, adaptation) for model in models for adaptation in adaptations]
-            if encoder and set(models) & {*CLIPS, "ensemble"}:
-                wanted += [
-                    Run(setting, model, adaptation, inputs, encoder.stem)
-                    for model in models
-                    for inputs in (("all",) if model == "ensemble" else ("embedding", "all"))
-                    for adaptation in adaptations
-                ]
-    wanted += [Run(LEAKY, model) for model in ("mlp", "xgboost", "cnn2d")]
+    """All runs, in the order in which they are made."""
+    name = encoder.stem if encoder else "none"
+    # What loudness is worth where all clips were recorded at one gain, and what cleaning costs.
+    wanted = [
+        Run(setting, "ensemble", adaptation, inputs, "none" if inputs == "functionals" else name, cleaning=())
+        for setting in (RAVDESS, EMODB)
+        for inputs in ("functionals", "all")
+        for adaptation in ADAPTATIONS
+    ]
     wanted += [Run(RAVDESS, "mlp", cleaning=steps) for steps in ((), ("gate", "level"), ("denoise", "level"))]
-    return [run for run in wanted if not _takes_long(run)]
-
-
-def _takes_long(run: Run) -> bool:
-    """Boosting takes minutes a fold where clips are many, so there it stands once, or not at all."""
-    return run.model == "xgboost" and (run.setting is POOLED or (run.setting is CREMA_D and run.adaptation != "none"))
+    wanted += [
+        Run(setting, model, adaptation, inputs, "none" if inputs == "functionals" else name)
+        for models, settings, seen in PLAN
+        for setting in settings
+        for model in models
+        for inputs in seen
+        for adaptation in ADAPTATIONS
+    ]
+    wanted += [Run(LEAKY, model) for model in ("mlp", "xgboost", "cnn2d")]
+    return [run for run in wanted if run.inputs == "functionals" or run.encoder != "none"]
 
 
 def score(checkout: Checkout, run: Run, encoder: Path | None) -> list[dict]:
