@@ -9,6 +9,7 @@ from typing import get_args
 
 import pandas as pd
 import pytest
+import typer
 
 from emodag import audit, cli
 from emodag import params as parameters
@@ -93,6 +94,23 @@ def test_the_same_seed_audits_alike(found, data, params):
     assert again.summary() == found.summary()
 
 
+def test_some_folds_of_either_side_can_stand_for_all(found, data, params):
+    one = audit.audit(data, params, tested=1)
+    for side, whole in ((one.honest, found.honest), (one.leaky, found.leaky)):
+        of_fold = whole.predictions[whole.predictions["fold"] == 1].reset_index(drop=True)
+        pd.testing.assert_frame_equal(side.predictions.reset_index(drop=True), of_fold)
+    clips = [set(side.predictions["clip_id"]) for side in (one.honest, one.leaky)]
+    assert clips[0] != clips[1]
+    assert one.flattered["alpha"].clips == len(clips[0] & clips[1]) > 0
+    assert one.summary()["tested"] == 1
+    assert str(one).startswith("mlp, 1 of 3 folds, 144 augmented copies")
+
+
+def test_corpora_are_scored_together_too(found):
+    together = found.summary()["together"]["leaky"]
+    assert together["wa"] == pytest.approx(found.leaky.scores["alpha"].summary()["wa"])
+
+
 def test_says_and_writes_both_sides(found, tmp_path):
     audit.write(found, tmp_path / "audit")
     content = json.loads((tmp_path / "audit/audit.json").read_text())
@@ -109,6 +127,13 @@ def test_says_and_writes_both_sides(found, tmp_path):
     other = replace(found.flattered["alpha"], uar=(0.5, 0.515))
     both = replace(found, flattered=found.flattered | {"beta": other})
     assert both.title.startswith("2 corpora: a leaky split would claim 1.5 to ")
+
+
+def test_more_folds_than_there_are_is_an_error(tmp_path, monkeypatch):
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(typer.BadParameter, match=r"6 is more than train\.folds \(5\)"):
+        cli.app(["audit", "--folds", "6"], standalone_mode=False)
 
 
 def test_the_command_audits_the_train_corpora(synthetic_corpus, tmp_path, monkeypatch, capsys):

@@ -21,7 +21,7 @@ from emodag import datasets, layout, models, plots, schema
 from emodag.adaptation import TOLD
 from emodag.comparing import clip_hits
 from emodag.datasets import Dataset
-from emodag.errors import LeakageError
+from emodag.errors import DataError, LeakageError
 from emodag.evaluation import Scores
 from emodag.evaluation.comparison import Comparison, compare
 from emodag.files import write_json
@@ -45,6 +45,7 @@ class Side:
     leaks: Leaks
     verdict: str  #: of the leakage guard, if the folds were called speaker-independent; empty if it found nothing
     scores: dict[str, Scores]  #: by corpus
+    together: Scores  #: of all corpora as one, as such work reports
 
     @property
     def guard(self) -> str:
@@ -62,10 +63,11 @@ class Audit:
 
     honest: Side
     leaky: Side
-    flattered: dict[str, Comparison]  #: by corpus, leaky less honest on the same clips
+    flattered: dict[str, Comparison]  #: by corpus, leaky less honest on the clips that both tested
     model: str
     adaptation: str
     folds: int
+    tested: int  #: of the folds
     copies: int  #: augmented, in all
 
     @property
@@ -84,7 +86,7 @@ class Audit:
         """Under which policies, on how much."""
         clips = sum(found.clips for found in self.flattered.values())
         speakers = sum(found.speakers for found in self.flattered.values())
-        notes = [self.model, f"{self.folds} folds", f"{clips} clips and {self.copies} augmented copies"]
+        notes = [self.model, self._folds, f"{clips} clips and {self.copies} augmented copies"]
         notes.append(f"{speakers} speakers")
         if self.adaptation != "none":
             notes.append(TOLD[self.adaptation])
@@ -94,6 +96,10 @@ class Audit:
             f"{confidence:.0%} intervals over {self._unit}",
             f"leakage guard on the leaky split: {self.leaky.guard}",
         ]
+
+    @property
+    def _folds(self) -> str:
+        return f"{self.folds} folds" if self.tested == self.folds else f"{self.tested} of {self.folds} folds"
 
     @property
     def _unit(self) -> str:
@@ -106,12 +112,14 @@ class Audit:
             "model": self.model,
             "adaptation": self.adaptation,
             "folds": self.folds,
+            "tested": self.tested,
             "copies": self.copies,
             "guard": {
                 name: {"refuses": bool(side.verdict), "says": side.verdict}
                 | {kind: len(found) for kind, found in side.leaks._asdict().items()}
                 for name, side in sides.items()
             },
+            "together": {name: side.together.summary() for name, side in sides.items()},
             "corpora": {
                 corpus: {name: side.scores[corpus].summary() for name, side in sides.items()}
                 | {
@@ -130,7 +138,7 @@ class Audit:
 
     def __str__(self) -> str:
         """For the terminal."""
-        lines = [f"{self.model}, {self.folds} folds, {self.copies} augmented copies"]
+        lines = [f"{self.model}, {self._folds}, {self.copies} augmented copies"]
         for corpus, found in self.flattered.items():
             for name, side in (("speakers apart", self.honest), ("leaky", self.leaky)):
                 facts = side.scores[corpus].summary()
@@ -144,8 +152,8 @@ class Audit:
         return "\n".join(lines)
 
 
-def run(params: Params, root: Path = layout.FEATURES) -> Audit:
-    """Train and test the model of the params under both splits of the train corpora.
+def run(params: Params, tested: int | None = None, root: Path = layout.FEATURES) -> Audit:
+    """Train and test the model of the params under both splits of the train corpora; see :func:`audit`.
 
     Raises:
         CorpusError: the features of a corpus are missing.
@@ -153,15 +161,31 @@ def run(params: Params, root: Path = layout.FEATURES) -> Audit:
     """
     corpora = datasets.corpora_with(params, "train", root)
     data = datasets.load(corpora, "train", models.needs(params), root, params.train.inputs)
-    return audit(data.with_calm(params.train.calm), params)
+    return audit(data.with_calm(params.train.calm), params, tested)
 
 
-def audit(data: Dataset, params: Params) -> Audit:
-    """Both sides of a data set, whose augmented copies are among its clips."""
-    honest = _side(
-        data, split(data.index, _under(_HONEST, params.train), params.seed), params, "1 of 2: speakers apart"
+def audit(data: Dataset, params: Params, tested: int | None = None) -> Audit:
+    """Both sides of a data set, whose augmented copies are among its clips.
+
+    Args:
+        data: clips as the model sees them.
+        params: under which both sides are trained.
+        tested: how many folds of either side are trained and tested; all of them if it is not given. With fewer, the
+            sides test different clips; what the leak is worth is then taken from those that both test.
+
+    Raises:
+        DataError: no clip of some corpus is tested by both sides.
+    """
+    if tested is None:
+        tested = params.train.folds
+    splits = (
+        split(data.index, _under(_HONEST, params.train), params.seed),
+        leaky_folds(data.index, params.train, params.seed),
     )
-    leaky = _side(data, leaky_folds(data.index, params.train, params.seed), params, "2 of 2: leaky")
+    honest, leaky = (
+        _side(data, folds[folds["fold"] <= tested], params, f"{number} of 2: {name}")
+        for number, (folds, name) in enumerate(zip(splits, ("speakers apart", "leaky"), strict=True), start=1)
+    )
     return Audit(
         honest,
         leaky,
@@ -169,6 +193,7 @@ def audit(data: Dataset, params: Params) -> Audit:
         params.model,
         params.adaptation.by,
         params.train.folds,
+        tested,
         int(data.index["parent_id"].notna().sum()),
     )
 
@@ -206,16 +231,21 @@ def _side(data: Dataset, folds: pd.DataFrame, params: Params, told: str) -> Side
         str(corpus): scores_of(rows, data.classes, params.evaluate, params.seed)
         for corpus, rows in predictions.groupby(corpora_of(predictions), sort=True)
     }
-    return Side(predictions, leaks(folds, data.index), verdict, scores)
+    together = scores_of(predictions, data.classes, params.evaluate, params.seed)
+    return Side(predictions, leaks(folds, data.index), verdict, scores, together)
 
 
 def _flattered(honest: Side, leaky: Side, corpus: str, classes: tuple[str, ...], params: Params) -> Comparison:
     sides = [clip_hits(side.predictions[corpora_of(side.predictions) == corpus], classes) for side in (honest, leaky)]
+    both = sides[0].index.intersection(sides[1].index)
+    if both.empty:
+        raise DataError(f"{corpus}: no clip is tested by both sides; test more folds")
+    sides = [side.loc[both] for side in sides]
     position = {emotion: number for number, emotion in enumerate(classes)}
     settings = params.evaluate
     return compare(
         sides[0]["emotion"].map(position).to_numpy(np.int64),
-        np.stack([sides[0]["hit"], sides[1]["hit"].loc[sides[0].index]]),
+        np.stack([side["hit"] for side in sides]),
         sides[0]["speaker"].to_numpy(),
         classes,
         confidence=settings.confidence,

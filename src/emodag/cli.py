@@ -269,6 +269,7 @@ def matrix(
 
 @app.command()
 def audit(
+    folds: Annotated[int | None, typer.Option(min=1, metavar="N", help="test so many folds of train.folds")] = None,
     out: Annotated[Path, _folder("for audit.json and the picture")] = Path("audit"),
 ) -> None:
     """Show how much a leaky split would flatter the model of params.yaml."""
@@ -277,8 +278,10 @@ def audit(
     from emodag.parallel import workers
 
     settings = params.load()
+    if folds is not None and folds > settings.train.folds:
+        raise typer.BadParameter(f"{folds} is more than train.folds ({settings.train.folds})", param_hint="--folds")
     with workers(settings.compute):
-        found = audits.run(settings)
+        found = audits.run(settings, folds)
     audits.write(found, out)
     print(found)
 
