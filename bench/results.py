@@ -26,10 +26,11 @@ RESULTS = ROOT / "metrics" / "results.json"
 START, END = "<!-- results: written by make results -->\n", "<!-- end of results -->"
 
 #: What tells rows of ``metrics/results.json`` apart.
-KEY = ("corpus", "protocol", "model", "adaptation", "encoder", "inputs", "cleaning", "trained_on")
+KEY = ("corpus", "protocol", "model", "adaptation", "encoder", "inputs", "cleaning", "copies", "trained_on")
 
-#: What the committed params do to every clip.
-DEFAULT_CLEANING = tuple(parameters.load(ROOT / "params.yaml").featurize.clean.steps)
+#: What the committed params do to every clip, and how many augmented copies of it train.
+COMMITTED = parameters.load(ROOT / "params.yaml")
+DEFAULT_CLEANING, DEFAULT_COPIES = tuple(COMMITTED.featurize.clean.steps), COMMITTED.augment.copies
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Run:
     inputs: str = "functionals"  #: which features models of clips see
     encoder: str = "none"  #: whose embeddings they see, if they see any
     cleaning: tuple[str, ...] = DEFAULT_CLEANING
+    copies: int = DEFAULT_COPIES  #: augmented, of each training clip
 
     def changes(self, encoder: Path | None) -> dict:
         """The params of this run, by dotted key; ``encoder`` is the file of runs that name one."""
@@ -64,6 +66,7 @@ class Run:
             "model": self.model,
             "adaptation.by": self.adaptation,
             "featurize.clean.steps": list(self.cleaning),
+            "augment.copies": self.copies,
             "train.inputs": self.inputs,
             # What follows changes no score; it would cost minutes a run.
             "train.keep_folds": False,
@@ -86,8 +89,8 @@ class Run:
             (corpus, setting.protocol if setting.corpora.get(corpus) != "test" else "cross_corpus")
             for corpus in setting.scored
         ]
-        about = (self.model, self.adaptation, self.encoder, self.inputs, self.cleaning, tuple(setting.trained_on))
-        return [(*each, *about) for each in told]
+        about = (self.model, self.adaptation, self.encoder, self.inputs, self.cleaning, self.copies)
+        return [(*each, *about, tuple(setting.trained_on)) for each in told]
 
 
 def _alone(corpus: str, protocol: str) -> Setting:
@@ -122,10 +125,11 @@ PLAN = (
 def runs(encoder: Path | None) -> list[Run]:
     """All runs, in the order in which they are made."""
     name = encoder.stem if encoder else "none"
-    # What loudness is worth where all clips were recorded at one gain, and what cleaning costs.
+    # What loudness is worth where all clips were recorded at one gain, what augmented copies are (on validation
+    # speakers they help on RAVDESS, and cost on EmoDB), and what cleaning costs.
     wanted = [
-        Run(setting, "ensemble", adaptation, inputs, "none" if inputs == "functionals" else name, cleaning=())
-        for setting in (RAVDESS, EMODB)
+        Run(setting, "ensemble", adaptation, inputs, "none" if inputs == "functionals" else name, (), copies)
+        for setting, copies in ((RAVDESS, DEFAULT_COPIES), (EMODB, DEFAULT_COPIES), (EMODB, 0))
         for inputs in ("functionals", "all")
         for adaptation in ADAPTATIONS
     ]
@@ -158,6 +162,7 @@ def score(checkout: Checkout, run: Run, encoder: Path | None) -> list[dict]:
             "encoder": Path(result["encoder"]).stem,
             "inputs": run.inputs,
             "cleaning": list(run.cleaning),
+            "copies": run.copies,
             **{key: result[key] for key in ("uar", "uar_low", "uar_high", "wa", "f1", "clips", "speakers", "leaky")},
             "trained_on": setting.trained_on,
             "classes": result["classes"],
@@ -167,7 +172,7 @@ def score(checkout: Checkout, run: Run, encoder: Path | None) -> list[dict]:
         # An encoder that is stored but that the model does not see is none.
         if key_of(row) not in run.row_keys():
             raise RuntimeError(f"asked for {run}; evaluate reports {row}")
-        is_default = (run.model, run.adaptation, run.encoder, run.cleaning) == ("mlp", "none", "none", DEFAULT_CLEANING)
+        is_default = run == Run(setting, "mlp")
         if is_default and not row["leaky"] and key_of(row)[0:2] + key_of(row)[-1:] in {each[:3] for each in COLUMNS}:
             PICTURES.mkdir(parents=True, exist_ok=True)
             picture = checkout.place / "plots" / f"confusion_{corpus}.png"
@@ -178,7 +183,7 @@ def score(checkout: Checkout, run: Run, encoder: Path | None) -> list[dict]:
 
 def key_of(row: dict) -> tuple:
     """What tells a row from others."""
-    row = {"inputs": "all" if row["encoder"] != "none" else "functionals"} | row
+    row = {"inputs": "all" if row["encoder"] != "none" else "functionals", "copies": DEFAULT_COPIES} | row
     return tuple(tuple(row[name]) if isinstance(row[name], list) else row[name] for name in KEY)
 
 
@@ -224,6 +229,8 @@ def model_of(row: dict) -> str:
     model = row["model"]
     if row["encoder"] != "none":
         model += f" {'on' if row.get('inputs') == 'embedding' else '+'} {row['encoder']}"
+    if not row.get("copies", DEFAULT_COPIES):
+        model += ", no augmented copies"
     return model if row["cleaning"] else f"{model}, clips as loud as they are"
 
 
