@@ -500,6 +500,9 @@ class Ensemble(Section):
     """The weighted mean of the probabilities of several models, each with its own section."""
 
     members: list[Member] = Field(min_length=2)
+    temperatures: Literal["validation", "none"] = Field(
+        description="members are made as sure of themselves as validation clips say, or left as they are"
+    )
     weights: Literal["validation", "equal"] = Field(description="fitted to the validation clips, or all the same")
 
 

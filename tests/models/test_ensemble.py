@@ -42,8 +42,12 @@ def params():
     return loaded.model_copy(update={"model": "ensemble", "models": models, "train": train})
 
 
-def with_members(params, *members, weights="validation"):
-    section = Ensemble(members=[Member(model=model, inputs=inputs) for model, inputs in members], weights=weights)
+def with_members(params, *members, temperatures="validation", weights="validation"):
+    section = Ensemble(
+        members=[Member(model=model, inputs=inputs) for model, inputs in members],
+        temperatures=temperatures,
+        weights=weights,
+    )
     return params.model_copy(update={"models": params.models.model_copy(update={"ensemble": section})})
 
 
@@ -115,6 +119,15 @@ def test_equal_weights_stay_equal(params):
     model = create(changed, classes=CLASSES, seed=0).fit(clips(0), clips(1))
     assert model.weights == [0.5, 0.5]
     assert model.temperatures != [1.0, 1.0]
+
+
+def test_members_can_be_left_as_they_are(params):
+    changed = with_members(params, *TWO, temperatures="none", weights="equal")
+    test = clips(2)
+    model = create(changed, classes=CLASSES, seed=0).fit(clips(0), clips(1))
+    assert model.temperatures == [1.0, 1.0]
+    found = [model._predict(number, test.speech) for number in range(2)]
+    np.testing.assert_allclose(model.predict_proba(test.speech), np.mean(found, axis=0), atol=1e-6)
 
 
 def test_without_validation_clips_weights_are_equal_and_nothing_is_tempered(params):

@@ -1,8 +1,8 @@
-"""The weighted mean of the probabilities of several models, each made as sure of itself as it may be first.
+"""The weighted mean of the probabilities of several models.
 
-Models differ in how sure they are, and the surest would drown the others: validation clips give each member a
-temperature (Guo et al. 2017, arXiv 1706.04599). The weights are those of a mixture under which these clips are most
-likely, every class weighing the same; they are found by expectation maximisation (Dempster, Laird and Rubin 1977).
+Validation clips can give each member a temperature first (Guo et al. 2017, arXiv 1706.04599), where the surest would
+drown the others. They can also choose the weights: those of a mixture under which these clips are most likely, every
+class weighing the same, found by expectation maximisation (Dempster, Laird and Rubin 1977).
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ class Ensemble:
         self.weights = normalised(chosen["weights"]) if chosen else equal
         if validation is not None:
             found = [self._predict(number, validation.speech) for number in range(len(self.models))]
-            self.temperatures = [fit_temperature(each, validation.labels) for each in found]
+            if self.settings.temperatures == "validation":
+                self.temperatures = [fit_temperature(each, validation.labels) for each in found]
             if self.settings.weights == "validation":
                 self.weights = fit_weights(self._tempered(found), validation.labels)
         self.chosen = {
@@ -91,7 +92,7 @@ class Ensemble:
         return self.models[number].predict_proba(_seen(speech, self.columns[number]))
 
     def _tempered(self, probabilities: Sequence[np.ndarray]) -> np.ndarray:
-        """Those of each member, calibrated: float64 [members, clips, classes]."""
+        """Those of each member at its temperature: float64 [members, clips, classes]."""
         return np.stack([tempered(*each) for each in zip(probabilities, self.temperatures, strict=True)])
 
     def _history(self) -> list[dict[str, float]]:
