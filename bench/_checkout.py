@@ -9,6 +9,8 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
+from emodag.files import read_json
+
 ROOT = Path(__file__).resolve().parents[1]
 
 #: What folders of real corpora are called in the wild.
@@ -57,8 +59,19 @@ class Checkout:
         """Bring a corpus into the clone, if it is not there."""
         self._call("emodag", "corpora", "add", corpus, str(folder.resolve()))
 
-    def repro(self, changes: dict, **variables: str) -> None:
-        """``dvc repro`` with the committed params changed by dotted keys."""
+    def repro(self, changes: dict, *stages: str, **variables: str) -> None:
+        """``dvc repro`` of these stages, or of all, with the committed params changed by dotted keys."""
+        self._set(changes)
+        self._call("emodag", "prune")
+        self._call("dvc", "repro", "--quiet", *stages, **variables)
+
+    def audit(self, changes: dict, folds: int) -> dict:
+        """What ``emodag audit`` finds with the committed params changed by dotted keys, on some folds of each side."""
+        self.repro(changes, *(f"featurize@{corpus}" for corpus in changes["corpora"]))
+        self._call("emodag", "audit", "--folds", str(folds), "--out", "audit")
+        return read_json(self.place / "audit" / "audit.json")
+
+    def _set(self, changes: dict) -> None:
         yaml = YAML()
         committed = ("git", "show", f"{self.commit}:params.yaml")
         content = yaml.load(subprocess.check_output(committed, cwd=self.place, text=True))
@@ -70,5 +83,3 @@ class Checkout:
             place[last] = value
         with (self.place / "params.yaml").open("w", encoding="utf-8") as file:
             yaml.dump(content, file)
-        self._call("emodag", "prune")
-        self._call("dvc", "repro", "--quiet", **variables)
