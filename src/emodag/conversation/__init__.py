@@ -1,0 +1,1 @@
+"""Conversations: who felt what, when."""

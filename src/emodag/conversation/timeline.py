@@ -1,0 +1,82 @@
+"""What a conversation looks like once it is analysed: turns, and the emotion over the time of each.
+
+Times are seconds from the start of the recording. Probabilities are calibrated and go over ``Timeline.classes``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Feeling:
+    """What was heard in a stretch of one speaker's speech."""
+
+    start: float
+    end: float
+    probabilities: tuple[float, ...]  #: of each class, of sum 1
+    emotion: str  #: the most probable class, or ``unknown`` where the model is not sure enough
+    arousal: float  #: -1 (calm) to 1 (excited), expected under the probabilities
+    valence: float  #: -1 (unpleasant) to 1 (pleasant)
+
+    @property
+    def confidence(self) -> float:
+        """The probability of the most probable class."""
+        return max(self.probabilities)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A stretch in which one speaker speaks, between pauses or other speakers."""
+
+    start: float
+    end: float
+    speaker: str
+    overlap: float  #: seconds of it in which somebody else speaks too
+    feeling: Feeling | None  #: of the whole turn; ``None`` where it is too short to be judged
+    windows: tuple[Feeling, ...] = ()  #: sliding windows of a long turn, smoothed over time; empty for a short one
+    text: str = ""  #: what was said, where a transcript is known
+
+
+@dataclass(frozen=True)
+class TurningPoint:
+    """A moment at which the emotion of a speaker changes for longer than one turn."""
+
+    time: float
+    speaker: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """One speaker's part, summed up."""
+
+    name: str
+    speech: float  #: s
+    turns: int
+    shares: dict[str, float]  #: emotion (``unknown`` included) -> share of the judged speech
+    arousal: float  #: mean over the judged speech
+    valence: float
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """A recording, analysed."""
+
+    recording: str  #: its file name
+    duration: float
+    classes: tuple[str, ...]
+    turns: tuple[Turn, ...]  #: by start
+    speakers: tuple[Speaker, ...]  #: in the order in which they first speak
+    turning_points: tuple[TurningPoint, ...]
+    notes: tuple[str, ...] = ()  #: for people: how it was made, what to mind
+    model: dict[str, Any] = field(default_factory=dict)  #: name, adaptation, scores with intervals, threshold
+
+    def probabilities(self) -> np.ndarray:
+        """Of all judged turns, float64 [judged turns, classes]."""
+        judged = [turn.feeling.probabilities for turn in self.turns if turn.feeling]
+        return np.array(judged, np.float64).reshape(-1, len(self.classes))
