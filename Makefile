@@ -10,7 +10,7 @@ export PYANNOTE_METRICS_ENABLED := false
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup options repro test ui lint bench results bench-augmentation bench-encoder bench-features bench-pitch bench-scale bench-train
+.PHONY: help setup options repro test ui lint bench results bench-augmentation bench-conversations bench-diarization bench-encoder bench-features bench-pitch bench-scale bench-train train-diarizer
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,12 @@ bench: $(READY) ## measure time and memory of the stages [CORPORA=PATH]; writes 
 bench-augmentation: $(READY) ## measure the transforms: make bench-augmentation CORPORA=PATH; writes bench/results/augmentation.json
 	python bench/augmentation.py "$(CORPORA)"
 
+bench-conversations: $(READY) ## measure adaptation in conversations: make bench-conversations CORPORA=PATH
+	python bench/conversations.py "$(CORPORA)"
+
+bench-diarization: $(READY) ## measure diarization: make bench-diarization CORPORA=PATH RECORDINGS=PATH; writes bench/results/diarization.json
+	python bench/diarization.py "$(CORPORA)" "$(RECORDINGS)"
+
 bench-encoder: $(READY) ## measure an encoder: make bench-encoder CORPORA=PATH ENCODER=FILE; writes bench/results/encoder.json
 	python bench/encoder.py "$(CORPORA)" "$(ENCODER)"
 
@@ -65,6 +71,9 @@ bench-pitch: $(READY) ## measure F0 against other methods [CORPORA=PATH]; writes
 
 bench-scale: $(READY) ## measure speed and memory at scale: make bench-scale CORPORA=PATH; writes bench/results/scale.json
 	python bench/scale.py "$(CORPORA)"
+
+train-diarizer: $(READY) ## train the bundled diarizer's networks anew: make train-diarizer CORPORA=PATH OUT=FOLDER
+	python -m emodag.diarization.training "$(CORPORA)" "$(OUT)"
 
 bench-train: $(READY) ## measure how long networks train: make bench-train CORPORA=PATH; writes bench/results/train.json
 	python bench/train.py "$(CORPORA)"
