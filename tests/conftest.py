@@ -247,3 +247,71 @@ def hearing_bundle(synthetic_corpus, spoken):
     data = Dataset(index, Speech(functionals, names(loaded.featurize).functionals), settings, "spoken")
     done = cross_validate(data, split(index, loaded.train, 0), loaded)
     return bundle.make(fit_final(data, loaded, done.chosen), data, loaded, done, {"alpha": 0.5})
+
+
+@pytest.fixture(scope="session")
+def conversations():
+    """``conversations(duration, turns, speakers)``: a timeline of people who take turns; a seed makes another one.
+
+    Moods last for several turns; that of the first speaker turns from neutral to angry in the middle. Long turns have
+    windows, very short ones no feeling, some turns overlap, and every third has a text.
+    """
+    from emodag.conversation.timeline import Feeling, Speaker, Timeline, Turn, TurningPoint
+
+    classes = ("neutral", "happy", "sad", "angry", "surprised")
+    places = np.array([(0, 0), (0.5, 0.8), (-0.4, -0.6), (0.8, -0.6), (0.7, 0.2)])  # arousal, valence
+
+    def feeling(rng, start, end, mood):
+        logits = rng.normal(size=len(classes), scale=0.6)
+        logits[classes.index(mood)] += rng.uniform(1.2, 4)
+        probabilities = np.exp(logits) / np.exp(logits).sum()
+        told = classes[probabilities.argmax()] if probabilities.max() >= 0.45 else "unknown"
+        arousal, valence = probabilities @ places
+        return Feeling(float(start), float(end), tuple(probabilities.tolist()), told, float(arousal), float(valence))
+
+    def summed(turns, name):
+        own = [turn for turn in turns if turn.speaker == name]
+        heard = [(each.end - each.start, each) for turn in own for each in turn.stretches]
+        judged = sum(length for length, _ in heard) or 1.0
+        shares = {}
+        for length, each in heard:
+            shares[each.emotion] = shares.get(each.emotion, 0.0) + length / judged
+        arousal, valence = (sum(w * getattr(e, axis) for w, e in heard) / judged for axis in ("arousal", "valence"))
+        return Speaker(name, sum(turn.end - turn.start for turn in own), len(own), shares, arousal, valence)
+
+    def make(duration, turns, speakers, seed=0, **changes) -> Timeline:
+        rng = np.random.default_rng(seed)
+        names = [f"speaker_{number}" for number in range(1, speakers + 1)]
+        moods = dict.fromkeys(names, "neutral")
+        lengths = rng.gamma(2, 1, turns)
+        bounds = np.concatenate([[0], np.cumsum(lengths) / lengths.sum()]) * 0.98 * duration + 0.01 * duration
+        made, points = [], []
+        for number in range(turns):
+            others = [name for name in names if not made or name != made[-1].speaker] or names
+            speaker = names[0] if number in (0, turns // 2) else str(rng.choice(others))
+            length = bounds[number + 1] - bounds[number]
+            start = bounds[number] + rng.uniform(-0.1, 0.15) * length * (number > 0)
+            end = bounds[number + 1] - 0.05 * length
+            if number == turns // 2:
+                points.append(TurningPoint(float(start), speaker, "neutral", "angry"))
+                moods[speaker] = "angry"
+            elif speaker != names[0] and rng.random() < 0.15:
+                moods[speaker] = str(rng.choice(classes))
+            windows = tuple(feeling(rng, at, at + 3, moods[speaker]) for at in np.arange(start, end - 3, 1.0))
+            made.append(
+                Turn(
+                    float(start),
+                    float(end),
+                    speaker,
+                    max(0.0, made[-1].end - float(start)) if made and made[-1].speaker != speaker else 0.0,
+                    feeling(rng, start, end, moods[speaker]) if end - start > 0.5 else None,
+                    windows if len(windows) > 1 else (),
+                    "Yes, and I have told you so before." if number % 3 == 0 else "",
+                )
+            )
+        spoken = [summed(made, name) for name in dict.fromkeys(turn.speaker for turn in made)]
+        told = {"recording": "call.wav", "duration": float(duration), "classes": classes, "turns": tuple(made)}
+        told |= {"speakers": tuple(spoken), "turning_points": tuple(points)}
+        return Timeline(**told | changes)
+
+    return make

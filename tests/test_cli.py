@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 import shutil
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +44,8 @@ def test_help_answers_at_once(place):
         done = emodag("--help", cwd=place)
         fastest = min(fastest, time.perf_counter() - start)
     assert done.returncode == 0
-    assert all(command in done.stdout for command in ("corpora", "check", "ui"))
+    commands = ("corpora", "check", "predict", "diarize", "analyze", "record", "ui")
+    assert all(command in done.stdout for command in commands)
     assert fastest < 0.5
 
 
@@ -202,3 +207,197 @@ def test_a_wrong_role_is_a_usage_error(place):
     done = emodag("corpora", "add", "ravdess", "x", "--role", "validation", cwd=place)
     assert done.returncode == 2
     assert "'train', 'test'" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory, hearing_bundle):
+    """A folder with params.yaml and a model, and two short recordings."""
+    folder = tmp_path_factory.mktemp("checkout")
+    shutil.copy(ROOT / "params.yaml", folder)
+    hearing_bundle.save(folder / "models")
+    (folder / "calls").mkdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def call(checkout, spoken_corpus):
+    """Clips of two synthesised speakers in turn; and ``call.rttm`` says who speaks when."""
+    from emodag.recognition import read
+
+    first, second = spoken_corpus.clips[:3], spoken_corpus.clips[-3:]
+    gap, parts, lines, time = np.zeros(16_000), [], [], 0.0
+    for number, path in enumerate([clip for pair in zip(first, second, strict=True) for clip in pair]):
+        samples = read(path)
+        duration = len(samples) / 16_000
+        lines.append(f"SPEAKER call 1 {time:.3f} {duration:.3f} <NA> <NA> {'ab'[number % 2]} <NA> <NA>")
+        parts += [samples, gap]
+        time += duration + 1
+    soundfile.write(checkout / "calls/call.flac", np.concatenate(parts), 16_000)
+    (checkout / "call.rttm").write_text("\n".join(lines) + "\n")
+    return checkout / "calls/call.flac"
+
+
+def run(checkout, monkeypatch, capsys, *arguments):
+    """Run a command in this process, in the checkout: exit status, stdout and stderr."""
+    monkeypatch.chdir(checkout)
+    monkeypatch.setattr(sys, "argv", ["emodag", *map(str, arguments)])
+    try:
+        cli.main()
+        status = 0
+    except SystemExit as ended:
+        status = ended.code
+    return status, *capsys.readouterr()
+
+
+def test_predict_prints_percentages_most_probable_first(checkout, call, monkeypatch, capsys):
+    status, out, _ = run(checkout, monkeypatch, capsys, "predict", "calls")
+    assert status == 0
+    first, *rows = out.splitlines()
+    assert first.startswith("calls/call.flac: ")
+    shares = [float(row.split()[1]) for row in rows[:2]]
+    assert shares == sorted(shares, reverse=True)
+    assert sum(shares) == pytest.approx(100, abs=0.2)
+
+
+def test_predict_gives_json_csv_and_reads_standard_input(checkout, call, monkeypatch, capsys):
+    (from_file,) = json.loads(run(checkout, monkeypatch, capsys, "predict", "--json", call)[1])
+    assert set(from_file) == {"file", "duration", "emotion", "probabilities", "notes"}
+    monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=io.BytesIO(call.read_bytes())))
+    (from_stdin,) = json.loads(run(checkout, monkeypatch, capsys, "predict", "-", "--json")[1])
+    assert from_stdin == from_file | {"file": "-"}
+    header, row = run(checkout, monkeypatch, capsys, "predict", "--csv", call)[1].splitlines()
+    assert header == "file,duration,emotion,neutral,angry,notes"
+    assert row.split(",")[2] == from_file["emotion"]
+    assert run(checkout, monkeypatch, capsys, "predict", "--csv", "--json", call)[0] == 2
+
+
+def test_predict_answers_the_others_where_one_is_broken(checkout, call, monkeypatch, capsys):
+    status, out, err = run(checkout, monkeypatch, capsys, "predict", "params.yaml", call)
+    assert status == 1
+    assert out.startswith(f"{call}: ")
+    assert err.startswith("error: not_audio: params.yaml")
+    assert "Traceback" not in err
+
+
+def test_predict_on_a_clip_is_the_models_answer(checkout, call, hearing_bundle, monkeypatch, capsys):
+    from emodag.recognition import Recogniser, read
+
+    (found,) = json.loads(run(checkout, monkeypatch, capsys, "predict", "--json", call)[1])
+    expected = Recogniser(hearing_bundle)([read(call)]).probabilities[0]
+    assert [found["probabilities"][name] for name in hearing_bundle.classes] == pytest.approx(expected, abs=1e-4)
+
+
+def test_diarize_writes_turns_and_scores_them(checkout, call, monkeypatch, capsys):
+    from emodag.diarization.evaluation import read_rttm
+
+    options = ("--rttm", "found.rttm", "--reference", "call.rttm")
+    status, out, _ = run(checkout, monkeypatch, capsys, "diarize", "calls", *options)
+    assert status == 0
+    assert out.startswith("calls/call.flac: ")
+    assert "DER" in out
+    found = read_rttm(checkout / "found.rttm")["call"]
+    # Scored against itself nothing is wrong.
+    options = ("--json", "--reference", "found.rttm")
+    (scored,) = json.loads(run(checkout, monkeypatch, capsys, "diarize", call, *options)[1])
+    assert scored["errors"]["0"]["der"] == pytest.approx(0, abs=0.01)
+    assert list(scored["speakers"]) == sorted(found.labels())
+
+
+def test_diarize_with_one_speaker_finds_one(checkout, call, monkeypatch, capsys):
+    (found,) = json.loads(run(checkout, monkeypatch, capsys, "diarize", call, "--speakers", 1, "--json")[1])
+    assert len(found["speakers"]) == 1
+    assert 0.5 * found["duration"] < found["speech"] < found["duration"]
+
+
+def test_diarize_says_which_recording_has_no_reference(checkout, call, monkeypatch, capsys):
+    (checkout / "other.rttm").write_text("SPEAKER one 1 0 1 <NA> <NA> x\nSPEAKER two 1 0 1 <NA> <NA> x\n")
+    status, out, err = run(checkout, monkeypatch, capsys, "diarize", call, "--reference", "other.rttm")
+    assert status == 0
+    assert "DER" not in out
+    assert "not scored, for no reference is called call" in err
+
+
+def test_analyze_prints_and_writes_everything(checkout, call, monkeypatch, capsys):
+    (checkout / "said.csv").write_text("start,end,text\n0.2,1,Good morning <b>\n")
+    written = {kind: checkout / f"out/call.{kind}" for kind in ("json", "csv", "rttm", "html", "png")}
+    options = [part for kind, path in written.items() for part in (f"--{kind}", path)]
+    status, out, _ = run(
+        checkout, monkeypatch, capsys, "analyze", call, "--reference", "call.rttm", "--transcript", "said.csv", *options
+    )
+    assert status == 0
+    assert out.startswith("call.flac: ")
+    found = json.loads(written["json"].read_text())
+    assert [turn["speaker"] for turn in found["turns"]] == list("ababab")
+    assert found["turns"][0]["text"] == "Good morning <b>"
+    assert len(written["csv"].read_text().splitlines()) > 6
+    assert written["rttm"].read_text().startswith("SPEAKER call 1 0.000")
+    assert written["png"].read_bytes().startswith(b"\x89PNG")
+    page = written["html"].read_text()
+    assert "Good morning" in page
+    assert "Good morning <b>" not in page
+    assert run(checkout, monkeypatch, capsys, "analyze", call, "--json", "-")[1].startswith("{")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["predict", "missing.wav"], 1, "missing.wav: no such file or folder"),
+        (["predict", "calls", "--models", "nowhere"], 1, "nowhere/bundle.json: no such file"),
+        (["diarize", "params.yaml"], 1, "params.yaml is no audio that can be decoded"),
+        (["diarize", "calls", "--speakers", "0"], 2, "--speakers"),
+        (["analyze", "calls"], 2, "name one recording"),
+        (
+            ["analyze", "calls/call.flac", "--html", "params.yaml/page.html"],
+            1,
+            "params.yaml/page.html: cannot be written",
+        ),
+        (["diarize", "calls", "--rttm", "params.yaml/x.rttm"], 1, "params.yaml/x.rttm: cannot be written"),
+        (["analyze", "calls/call.flac", "--transcript", "params.yaml"], 1, "a transcript is one of .srt, .vtt"),
+        (["analyze", "calls/call.flac", "--reference", "params.yaml"], 1, "no turns"),
+        (["analyze", "calls/call.flac", "--json", "-", "--csv", "-"], 2, "only one of --json and --csv"),
+    ],
+)
+def test_what_cannot_be_heard_is_one_clear_error(checkout, call, monkeypatch, capsys, arguments, status, said):
+    found, _, err = run(checkout, monkeypatch, capsys, *arguments)
+    assert found == status
+    assert said in " ".join(err.split())
+    assert "Traceback" not in err
+
+
+def test_record_without_a_microphone_says_so_before_it_loads_a_model(checkout, monkeypatch, capsys):
+    class PortAudioError(Exception):
+        pass
+
+    def refuse(**_):
+        raise PortAudioError("no default input device")
+
+    card = types.SimpleNamespace(InputStream=refuse, PortAudioError=PortAudioError)
+    monkeypatch.setitem(sys.modules, "sounddevice", card)
+    status, out, err = run(checkout, monkeypatch, capsys, "record", "--models", "nowhere")
+    assert (status, out) == (1, "")
+    assert err.startswith("error: no_microphone: no microphone can be opened (no default input device)")
+
+
+def test_record_listens_and_keeps_the_sound(checkout, spoken_corpus, monkeypatch, capsys):
+    from emodag.recognition import read
+
+    samples = np.concatenate([read(path) for path in spoken_corpus.clips[:3]])
+
+    class Stream(contextlib.AbstractContextManager):
+        def __init__(self, **_):
+            self.at = 0
+
+        def __exit__(self, *_):
+            return None
+
+        def read(self, count):
+            self.at += count
+            return samples[self.at - count : self.at, None], False
+
+    monkeypatch.setitem(sys.modules, "sounddevice", types.SimpleNamespace(InputStream=Stream, PortAudioError=OSError))
+    status, out, _ = run(checkout, monkeypatch, capsys, "record", "--seconds", 4.5, "--out", "kept.flac")
+    assert status == 0
+    lines = out.splitlines()
+    assert sum(line.strip().startswith(("2.0 s", "4.0 s")) for line in lines) == 2
+    assert "heard" in lines
+    np.testing.assert_array_equal(read(checkout / "kept.flac"), samples[:72_000])

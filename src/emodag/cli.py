@@ -6,12 +6,15 @@ Each command imports what it needs when it runs, so that ``emodag --help`` answe
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from emodag.errors import CorpusError, EmodagError
+from emodag.errors import CorpusError, DataError, EmodagError
 
 app = typer.Typer(
     help="Speech emotion recognition that can be trusted and reproduced. The pipeline itself runs by `dvc repro`.",
@@ -205,6 +208,275 @@ def explain(
     folder = file_of_params.parent / layout.MODELS if models is None else models
     found, written = explanation.write(file, folder, file.parent if out is None else out, encoder)
     print("\n".join([str(file), *found.told(), *map(str, written)]))
+
+
+Recordings = Annotated[
+    list[str],
+    typer.Argument(metavar="FILE...", help="recordings of any format, folders of them, or - for standard input"),
+]
+Models = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="of the model; models/ of this checkout if left out")
+]
+Speakers = Annotated[int | None, typer.Option(min=1, max=20, metavar="N", help="how many speak; found out if left out")]
+
+
+@app.command()
+def predict(
+    files: Recordings,
+    models: Models = None,
+    one_voice: Annotated[
+        bool, typer.Option("--one-voice", help="all are of one speaker: adapt to it, if the model adapts to speakers")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of words")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="print CSV instead of words")] = False,
+) -> None:
+    """Say how probable each emotion is in recordings, in per cent, the most probable first."""
+    import json
+
+    from emodag import hearing
+
+    if as_json and as_csv:
+        raise typer.BadParameter("give either --json or --csv")
+    names = _recordings(files)
+    recogniser = _recogniser(models)
+    answers, failed = [], 0
+    for group in [names] if one_voice else [[name] for name in names]:
+        try:
+            found = hearing.hear(recogniser, group)
+        except EmodagError as error:
+            print(f"error: {error}", file=sys.stderr)
+            failed += 1
+            continue
+        answers += found
+        if not (as_json or as_csv):
+            print("\n".join(line for answer in found for line in answer.told()))
+    if as_json:
+        print(json.dumps([answer.described() for answer in answers], indent=2, ensure_ascii=False))
+    elif as_csv:
+        print(hearing.as_csv(answers, recogniser.bundle.classes), end="")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _recordings(arguments: list[str]) -> list[str]:
+    """What to read; what a folder holds beside recordings is told on stderr."""
+    from emodag import listening
+
+    names, left_out = listening.recordings(arguments)
+    if left_out:
+        print(f"not read, because of their suffixes: {', '.join(left_out)}", file=sys.stderr)
+    return names
+
+
+def _recogniser(models: Path | None):
+    """The model of a folder, or of the checkout."""
+    from emodag import bundle, layout, params
+    from emodag.recognition import Recogniser
+
+    file_of_params = _params_file()
+    shipped = bundle.load(file_of_params.parent / layout.MODELS if models is None else models)
+    if shipped.encoder == "none":
+        return Recogniser(shipped)
+    encoder = params.load(file_of_params).featurize.encoder
+    return Recogniser(shipped, encoder.model_copy(update={"folder": str(file_of_params.parent / encoder.folder)}))
+
+
+@app.command()
+def diarize(
+    files: Recordings,
+    rttm: Annotated[Path | None, typer.Option(metavar="OUT", dir_okay=False, help="write the turns of all")] = None,
+    reference: Annotated[
+        list[Path] | None, typer.Option(metavar="RTTM", exists=True, help="true turns, or a folder of them; repeatable")
+    ] = None,
+    uem: Annotated[
+        list[Path] | None, typer.Option(metavar="UEM", exists=True, dir_okay=False, help="what is scored; repeatable")
+    ] = None,
+    speakers: Speakers = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of words")] = False,
+) -> None:
+    """Say who speaks when; with --reference, how far that is from the truth."""
+    import json
+
+    from emodag import listening
+    from emodag.conversation import references
+    from emodag.conversation.voices import summary, voices
+    from emodag.diarization import write_rttm
+
+    names = _recordings(files)
+    titles = references.names_of(names) if rttm or reference else names
+    known, scopes = references.references(reference or []), references.scopes(uem or [])
+    diarizer = _diarizer()
+    found, content = [], []
+    errors: dict[float, list] = {collar: [] for collar in references.COLLARS}
+    failed = 0
+    for name, title in zip(names, titles, strict=True):
+        try:
+            heard = voices(listening.read(name), diarizer, speakers)
+        except EmodagError as error:
+            print(f"error: {error}", file=sys.stderr)
+            failed += 1
+            continue
+        heard.annotation.uri = title
+        found.append(heard.annotation)
+        content.append({"file": name} | summary(heard))
+        if not as_json:
+            print("\n".join(_told(content[-1])))
+        if not reference:
+            continue
+        truth = references.of_recording(title, known, only=len(names) == 1)
+        if truth is None:
+            print(f"{name}: not scored, for no reference is called {title}", file=sys.stderr)
+            continue
+        truth.uri = title
+        scores = references.errors(truth, heard.annotation, references.of_recording(title, scopes))
+        content[-1]["errors"] = {f"{collar:g}": each.summary() for collar, each in scores.items()}
+        for collar, each in scores.items():
+            errors[collar].append(each)
+    if rttm:
+        with _writing(rttm):
+            write_rttm(rttm, found)
+    if as_json:
+        print(json.dumps(content, indent=2, ensure_ascii=False))
+    elif errors[references.COLLARS[0]]:
+        print("\n".join(references.table(errors)))
+    if failed:
+        raise typer.Exit(1)
+
+
+def _diarizer():
+    """The diarizer of the params, for recordings with any number of speakers."""
+    from emodag import params
+    from emodag.diarization import create
+
+    return create(params.load(_params_file()).diarize.model_copy(update={"speakers": "auto"}))
+
+
+def _told(found: dict) -> list[str]:
+    """What :func:`emodag.conversation.voices.summary` found in a recording, as lines for people."""
+    several = f", {found['overlap']:.1f} s of it overlapped" if found["overlap"] else ""
+    lines = [
+        f"{found['file']}: {found['duration']:.1f} s, speakers: {len(found['speakers'])}, speech: "
+        f"{found['speech']:.1f} s{several}"
+    ]
+    lines += [f"  {name}  {seconds:.1f} s" for name, seconds in found["speakers"].items()]
+    return lines + [f"  {note}" for note in found["notes"]]
+
+
+@app.command()
+def analyze(
+    call: Annotated[str, typer.Argument(metavar="CALL", help="a recording of any format, or - for standard input")],
+    models: Models = None,
+    speakers: Speakers = None,
+    reference: Annotated[
+        Path | None, typer.Option(metavar="RTTM", exists=True, help="who speaks when, if known; else it is diarized")
+    ] = None,
+    transcript: Annotated[
+        Path | None, typer.Option(metavar="FILE", dir_okay=False, help="what is said: .srt, .vtt, .json or .csv")
+    ] = None,
+    json_file: Annotated[str | None, typer.Option("--json", metavar="OUT", help="write JSON; - prints it")] = None,
+    csv_file: Annotated[str | None, typer.Option("--csv", metavar="OUT", help="write CSV; - prints it")] = None,
+    rttm: Annotated[Path | None, typer.Option(metavar="OUT", dir_okay=False, help="write who speaks when")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="OUT", dir_okay=False, help="write a page that plays it")] = None,
+    png: Annotated[Path | None, typer.Option(metavar="OUT", dir_okay=False, help="write a picture")] = None,
+) -> None:
+    """Say who felt what, when: the emotions of each turn of a conversation, of each speaker, and where they turn."""
+    import json
+
+    from emodag import layout, listening, params
+    from emodag.conversation import analysis, references, tables, transcripts
+    from emodag.conversation.voices import told, voices
+
+    if Path(call).is_dir():
+        raise typer.BadParameter(f"{call} is a folder; name one recording", param_hint="CALL")
+    if (json_file, csv_file).count("-") > 1:
+        raise typer.BadParameter("only one of --json and --csv can be printed")
+    root = _params_file()
+    settings = params.load(root).analyze
+    recogniser = _recogniser(models)
+    lines = transcripts.read(transcript) if transcript else []
+    sound = listening.read(call)
+    if reference:
+        known = references.references([reference])
+        annotation = references.of_recording(Path(call).stem, known, only=True)
+        if annotation is None:
+            raise DataError(f"{reference}: no turns of {Path(call).stem}; it tells of {', '.join(sorted(known))}")
+        heard = told(sound, annotation)
+    else:
+        heard = voices(sound, _diarizer(), speakers)
+    scores = analysis.intervals(root.parent / layout.METRICS / "evaluate.json", recogniser.bundle)
+    timeline = analysis.analyse(heard, recogniser, settings, lines=lines, scores=scores)
+
+    if json_file:
+        _write(json_file, json.dumps(tables.described(timeline), indent=2, ensure_ascii=False) + "\n")
+    if csv_file:
+        _write(csv_file, tables.as_csv(timeline))
+    if rttm:
+        from emodag.diarization import write_rttm
+
+        with _writing(rttm):
+            write_rttm(rttm, [tables.speakers_of(timeline)])
+    if html:
+        from emodag.audio import SAMPLE_RATE
+        from emodag.documents import conversation
+
+        with _writing(html):
+            conversation.write(timeline, heard.sound.samples(), SAMPLE_RATE, html)
+    if png:
+        from emodag.files import atomic_file
+        from emodag.plots.base import save
+        from emodag.plots.timeline import timeline_figure
+
+        with _writing(png), atomic_file(png) as partial:
+            save(timeline_figure(timeline), partial)
+    if "-" not in (json_file, csv_file):
+        print("\n".join(tables.told(timeline)))
+
+
+def _write(place: str, content: str) -> None:
+    """Write to a file, or print where ``-`` stands for it."""
+    if place == "-":
+        print(content, end="")
+        return
+    from emodag.files import atomic_file
+
+    with _writing(place), atomic_file(place) as partial:
+        partial.write_text(content, encoding="utf-8")
+
+
+@contextmanager
+def _writing(place: str | Path) -> Iterator[None]:
+    """Say in one line that a place cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{place}: cannot be written: {error.strerror}") from None
+
+
+@app.command()
+def record(
+    models: Models = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="stop after; else Ctrl-C stops")] = None,
+    device: Annotated[str | None, typer.Option(metavar="D", help="number or part of the name of a microphone")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", dir_okay=False, help="keep the sound as FLAC")] = None,
+) -> None:
+    """Listen to the microphone: its level, and the emotion of the voice while it speaks."""
+    from emodag import params
+    from emodag.conversation import live
+
+    blocks = live.microphone(seconds, device)
+    first = next(blocks)  # whoever has no microphone learns it before the model is loaded
+    recogniser = _recogniser(models)
+    listener = live.Listener(recogniser, params.load(_params_file()).analyze)
+    in_place = sys.stdout.isatty()
+    show = (lambda line: print(f"\r\x1b[K{line}", end="", flush=True)) if in_place else None
+    samples, feelings = live.listen(listener, chain([first], blocks), recogniser.bundle.classes, show)
+    print("\n".join(["" if in_place else "heard", *live.summary(samples, feelings)]))
+    if out:
+        from emodag import audio
+        from emodag.files import atomic_file
+
+        with _writing(out), atomic_file(out) as partial:
+            audio.write_flac(partial, audio.to_pcm16(samples))
 
 
 def _params_file() -> Path:

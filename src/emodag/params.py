@@ -627,6 +627,31 @@ class Evaluate(Section):
     examples: int = Field(ge=0, description="misclassified clips of each corpus that the report plays")
 
 
+class Analyze(Section):
+    """The emotions of a conversation over time."""
+
+    pause: float = Field(ge=0, description="a speaker's shorter pauses do not end a turn, if nobody speaks in them; s")
+    shortest: float = Field(gt=0, description="shorter speech is not judged; s")
+    window: float = Field(ge=1, le=60, description="longer turns are judged in windows of this length; s")
+    hop: float = Field(gt=0, description="from one window to the next, about; s")
+    overlap: Probability = Field(description="where others speak during a greater share, nothing is judged")
+    smoothing: float = Field(
+        ge=0, description="how long a speaker's emotion tends to last; 0 takes each window for itself; s"
+    )
+    adaptation: Literal["call", "past", "none"] = Field(
+        description="a model that adapts to speakers does so by all that each says, by what was said so far, or not"
+    )
+    turning: float = Field(ge=0, description="an emotion that lasts so long is a turning point; s of speech")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Analyze:
+        if self.hop > self.window:
+            raise ValueError(f"hop ({self.hop} s) must not exceed window ({self.window} s): speech would go unheard")
+        if self.shortest > self.window:
+            raise ValueError(f"shortest ({self.shortest} s) must not exceed window ({self.window} s)")
+        return self
+
+
 class Compute(Section):
     """Where the work of a stage runs; never changes a result."""
 
@@ -660,6 +685,7 @@ class Params(Section):
     adaptation: Adaptation
     train: Train
     evaluate: Evaluate
+    analyze: Analyze
     compute: Compute
     tracking: Tracking
 

@@ -45,6 +45,7 @@ class Spoken(NamedTuple):
     samples: np.ndarray  #: float32 [samples] at 16 kHz
     start: float  #: s, where they begin in the recording
     turns: list[tuple[float, float]]  #: s, within the samples
+    is_speech: bool = True  #: whether any was found; if not, this is all of the recording
 
 
 class Recogniser:
@@ -98,9 +99,12 @@ class Recogniser:
             AudioError: samples are not one channel of finite numbers.
             DataError: a recording has no sample or is far beyond full scale, or there are more or fewer speakers.
         """
-        speech = self.speech([self.spoken(samples) for samples in recordings])
-        groups = None if speakers is None else _voices(speakers, len(speech))
-        return self.of_speech(speech, groups)
+        return self.recognised([self.spoken(samples) for samples in recordings], speakers)
+
+    def recognised(self, clips: Sequence[Spoken], speakers: Sequence[str] | None = None) -> Recognition:
+        """Recognise the speech of recordings; see :meth:`__call__`."""
+        speech = self.speech(clips)
+        return self.of_speech(speech, None if speakers is None else _voices(speakers, len(speech)))
 
     def of_speech(self, speech: Speech, groups: Groups | None = None) -> Recognition:
         """Recognise clips that are featurized; see :meth:`emodag.bundle.Bundle.predict_proba`."""
@@ -117,10 +121,11 @@ class Recogniser:
 
         annotation = self._diarizer.diarize(samples, uri="recording")
         turns = [(turn.start, turn.end) for turn in to_turns(annotation, "recording").itertuples()]
+        is_speech = bool(turns)
         turns = turns or [(0.0, round(len(samples) / audio.SAMPLE_RATE, 6))]
         span = span_of(turns) if self.featurize.trim else None
         kept, within = cut(samples, span, turns)
-        return Spoken(kept, span[0] if span else 0.0, within)
+        return Spoken(kept, span[0] if span else 0.0, within, is_speech)
 
     def speech(self, clips: Sequence[Spoken]) -> Speech:
         """Clips as the model sees them, before adaptation."""

@@ -5,7 +5,8 @@ Times are seconds from the start of the recording. Probabilities are calibrated 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -36,9 +37,22 @@ class Turn:
     end: float
     speaker: str
     overlap: float  #: seconds of it in which somebody else speaks too
-    feeling: Feeling | None  #: of the whole turn; ``None`` where it is too short to be judged
+    feeling: Feeling | None  #: of the whole turn; ``None`` where it is too short or too much spoken over
     windows: tuple[Feeling, ...] = ()  #: sliding windows of a long turn, smoothed over time; empty for a short one
     text: str = ""  #: what was said, where a transcript is known
+
+    @property
+    def stretches(self) -> tuple[Feeling, ...]:
+        """The turn cut into what was heard when: windows, each up to half-way to the next, else the whole turn.
+
+        They follow each other without gap or overlap from the turn's start to its end; none if it was not judged.
+        """
+        heard = self.windows or (() if self.feeling is None else (self.feeling,))
+        centres = [(each.start + each.end) / 2 for each in heard]
+        bounds = [self.start, *((one + other) / 2 for one, other in pairwise(centres)), self.end]
+        return tuple(
+            replace(each, start=start, end=end) for each, (start, end) in zip(heard, pairwise(bounds), strict=False)
+        )
 
 
 @dataclass(frozen=True)
@@ -74,7 +88,10 @@ class Timeline:
     speakers: tuple[Speaker, ...]  #: in the order in which they first speak
     turning_points: tuple[TurningPoint, ...]
     notes: tuple[str, ...] = ()  #: for people: how it was made, what to mind
-    model: dict[str, Any] = field(default_factory=dict)  #: name, adaptation, scores with intervals, threshold
+    #: What the probabilities come from: ``name`` of the family, ``adaptation`` (none, recording, speaker) and
+    #: ``adapted_by`` (call, past, none), ``corpora`` (trained on), ``unknown`` (the threshold), ``protocol``, and
+    #: ``scores``: corpus -> ``uar``, ``low`` and ``high`` of its interval where that is known, ``chance``, ``leaky``.
+    model: dict[str, Any] = field(default_factory=dict)
 
     def probabilities(self) -> np.ndarray:
         """Of all judged turns, float64 [judged turns, classes]."""

@@ -1,0 +1,127 @@
+"""Who speaks when, in recordings of one channel and of more, and in those where nobody speaks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pyannote.core import Annotation, Segment
+
+from emodag import audio
+from emodag.conversation.analysis import analyse
+from emodag.conversation.voices import summary, told, voices
+from emodag.diarization import create
+from emodag.listening import Sound
+
+
+@pytest.fixture(scope="module")
+def diarizer(spoken_corpus):
+    return create(spoken_corpus.params.diarize.model_copy(update={"speakers": "auto"}))
+
+
+@pytest.fixture(scope="module")
+def parties(clips):
+    """Two speakers in turn, float32 [samples, 2]: one channel each."""
+    first, second = (clips[speaker] for speaker in (sorted(clips)[0], sorted(clips)[-1]))
+    parts = []
+    for pair in zip(first, second, strict=True):
+        for channel, samples in enumerate(pair):
+            part = np.zeros((len(samples) + 8000, 2), np.float32)
+            part[: len(samples), channel] = samples
+            parts.append(part)
+    return np.concatenate(parts)
+
+
+def sound(samples, rate=audio.SAMPLE_RATE) -> Sound:
+    samples = np.asarray(samples, np.float32)
+    return Sound("call.wav", audio.to_pcm16(samples.reshape(len(samples), -1)), rate)
+
+
+def music(seconds: float = 12.0) -> np.ndarray:
+    """Chords of decaying strings, a new one each half a second."""
+    time = np.arange(round(0.5 * audio.SAMPLE_RATE)) / audio.SAMPLE_RATE
+    chords = [(262, 330, 392), (220, 262, 330), (175, 220, 262), (196, 247, 294)]
+    notes = [
+        sum(np.sin(2 * np.pi * f * h * time) / h**2 for f in chord for h in range(1, 6)) * np.exp(-4 * time)
+        for chord in chords
+    ]
+    return 0.1 * np.concatenate([notes[number % 4] for number in range(round(2 * seconds))])
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [np.zeros(10 * 16_000), 0.05 * np.random.default_rng(0).normal(size=10 * 16_000), music(), np.zeros(4800)],
+    ids=["silence", "noise", "music", "0.3 s of silence"],
+)
+def test_where_nobody_speaks_the_timeline_is_empty_and_says_so(samples, diarizer, plain, settings):
+    found = voices(sound(samples), diarizer)
+    assert summary(found)["speakers"] == {}
+    timeline = analyse(found, plain, settings)
+    assert timeline.turns == timeline.speakers == ()
+    assert "no speech was found" in timeline.notes
+
+
+def test_0_3_s_of_speech_is_a_turn_too_short_to_judge(clips, diarizer, plain, settings):
+    samples = clips[sorted(clips)[0]][0]
+    middle = len(samples) // 2
+    timeline = analyse(voices(sound(samples[middle - 2400 : middle + 2400]), diarizer), plain, settings)
+    assert [turn.feeling for turn in timeline.turns] == [None]
+
+
+def test_one_voice_is_one_lane_with_all_that_is_said(clips, diarizer, plain, settings):
+    samples = np.concatenate([np.concatenate([clip, np.zeros(16_000)]) for clip in clips[sorted(clips)[0]][:4]])
+    timeline = analyse(voices(sound(samples), diarizer, speakers=1), plain, settings)
+    assert len(timeline.speakers) == 1
+    assert timeline.speakers[0].speech > 0.7 * (len(samples) / 16_000 - 4)
+    assert sum(timeline.speakers[0].shares.values()) == pytest.approx(1)
+
+
+def test_a_party_in_each_channel_needs_no_clustering(parties, diarizer, plain, settings):
+    found = voices(sound(parties), diarizer)
+    assert found.channels == {"SPEAKER_00": 0, "SPEAKER_01": 1}
+    for speaker, channel in found.channels.items():
+        speech = found.annotation.label_timeline(speaker)
+        loud = np.abs(parties[:, channel]) > 0.05
+        inside = np.zeros(len(parties), bool)
+        for segment in speech:
+            inside[round(segment.start * 16_000) : round(segment.end * 16_000)] = True
+        assert inside[loud].mean() > 0.95
+    timeline = analyse(found, plain, settings)
+    assert any("each party has a channel of its own" in note for note in timeline.notes)
+    assert {turn.speaker for turn in timeline.turns} == {"SPEAKER_00", "SPEAKER_01"}
+    for turn in timeline.turns:
+        if turn.feeling and not turn.windows:
+            own = found.sound.between(turn.start, turn.end, found.channels[turn.speaker])
+            np.testing.assert_allclose(turn.feeling.probabilities, plain([own]).probabilities[0], atol=1e-6)
+
+
+def test_both_in_both_channels_are_diarized_as_one_recording(parties, diarizer):
+    mix = parties.sum(axis=1)
+    both = sound(np.stack([mix, 0.7 * mix], axis=1))
+    found = voices(both, diarizer)
+    assert found.channels == {}
+    assert found.sound.pcm.shape[1] == 1
+    mono = voices(both.mixed(), diarizer)
+    assert list(found.annotation.itertracks()) == list(mono.annotation.itertracks())
+
+
+def test_a_given_number_of_speakers_goes_before_channels(parties, diarizer):
+    assert voices(sound(parties), diarizer, speakers=1).channels == {}
+    assert voices(sound(parties), diarizer, speakers=2).channels == {"SPEAKER_00": 0, "SPEAKER_01": 1}
+
+
+def test_known_turns_end_with_the_recording(clips):
+    known = Annotation()
+    known[Segment(0.5, 90)] = "caller"
+    known[Segment(80, 90)] = "agent"
+    samples = clips[sorted(clips)[0]][0]
+    found = told(sound(np.stack([samples, samples], axis=1)), known)
+    assert list(found.annotation.itersegments()) == [Segment(0.5, len(samples) / 16_000)]
+    assert found.sound.pcm.shape[1] == 1
+
+
+def test_the_summary_adds_up(diarizer, conversation):
+    found = conversation([(0, 0), (1, 1)])
+    found.annotation[Segment(0, 0.5), "beside"] = "other"
+    facts = summary(found)
+    assert facts["overlap"] == pytest.approx(0.5)
+    assert sum(facts["speakers"].values()) == pytest.approx(facts["speech"] + facts["overlap"], abs=0.01)
