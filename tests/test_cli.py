@@ -279,6 +279,19 @@ def test_predict_answers_the_others_where_one_is_broken(checkout, call, monkeypa
     assert "Traceback" not in err
 
 
+def test_a_model_that_heard_a_synthesiser_alone_is_said_to(checkout, call, monkeypatch, capsys):
+    assert "synthesiser" not in run(checkout, monkeypatch, capsys, "predict", call)[2]
+    file = checkout / "models" / "bundle.json"
+    before = file.read_text()
+    try:
+        file.write_text(json.dumps(json.loads(before) | {"corpora": ["demo_en"]}))
+        status, _, err = run(checkout, monkeypatch, capsys, "predict", call)
+    finally:
+        file.write_text(before)
+    assert status == 0
+    assert "nothing but a synthesiser" in err
+
+
 def test_predict_on_a_clip_is_the_models_answer(checkout, call, hearing_bundle, monkeypatch, capsys):
     from emodag.recognition import Recogniser, read
 

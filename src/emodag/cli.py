@@ -269,12 +269,19 @@ def _recordings(arguments: list[str]) -> list[str]:
 
 
 def _recogniser(models: Path | None):
-    """The model of a folder, or of the checkout."""
+    """The model of a folder, or of the checkout; whoever has but one of demo corpora is told what it is worth."""
     from emodag import bundle, layout, params
+    from emodag.corpora.demo import CORPORA as SYNTHETIC
     from emodag.recognition import Recogniser
 
     file_of_params = _params_file()
     shipped = bundle.load(file_of_params.parent / layout.MODELS if models is None else models)
+    if set(shipped.corpora) <= set(SYNTHETIC):
+        print(
+            "mind: this model has heard nothing but a synthesiser, and is sure of itself where it should not be; "
+            "for real voices, train it on real corpora (`emodag corpora list`)",
+            file=sys.stderr,
+        )
     if shipped.encoder == "none":
         return Recogniser(shipped)
     encoder = params.load(file_of_params).featurize.encoder
