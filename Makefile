@@ -39,7 +39,9 @@ repro: $(READY) ## run the pipeline; only what changed is computed
 	dvc repro
 
 test: $(OPTIONS) ## run the tests; those on real corpora need ../shared or EMODAG_SHARED
-	python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --ignore tests/features/test_egemaps.py
+	@# openSMILE's native code crashed once in a process that other tests had filled with native libraries.
+	python -m pytest tests/features/test_egemaps.py
 
 lint: $(READY) ## check style and formatting
 	ruff check .
