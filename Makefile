@@ -10,7 +10,7 @@ export PYANNOTE_METRICS_ENABLED := false
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup options repro test ui lint bench results bench-augmentation bench-conversations bench-diarization bench-encoder bench-features bench-pitch bench-scale bench-train train-diarizer
+.PHONY: help setup options repro test ui lint bench results bench-augmentation bench-conversations bench-diarization bench-encoder bench-features bench-pitch bench-scale bench-startup bench-train train-diarizer
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,7 +39,8 @@ repro: $(READY) ## run the pipeline; only what changed is computed
 	dvc repro
 
 test: $(OPTIONS) ## run the tests; those on real corpora need ../shared or EMODAG_SHARED
-	python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --ignore tests/features/test_egemaps.py
+	@# A process that crashes ends the run: the others would wait for its tests for ever.
+	python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 --ignore tests/features/test_egemaps.py
 	@# openSMILE's native code crashed once in a process that other tests had filled with native libraries.
 	python -m pytest tests/features/test_egemaps.py
 
@@ -73,6 +74,9 @@ bench-pitch: $(READY) ## measure F0 against other methods [CORPORA=PATH]; writes
 
 bench-scale: $(READY) ## measure speed and memory at scale: make bench-scale CORPORA=PATH; writes bench/results/scale.json
 	python bench/scale.py "$(CORPORA)"
+
+bench-startup: $(READY) ## measure how long commands take from nothing; writes bench/results/startup.json
+	python bench/startup.py
 
 train-diarizer: $(READY) ## train the bundled diarizer's networks anew: make train-diarizer CORPORA=PATH OUT=FOLDER
 	python -m emodag.diarization.training "$(CORPORA)" "$(OUT)"

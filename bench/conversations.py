@@ -37,7 +37,8 @@ from emodag.conversation.error_rate import EmotionErrors, emotion_errors, emotio
 from emodag.conversation.simulation import Conversation, Simulation, simulate, utterances
 from emodag.conversation.timeline import Timeline
 from emodag.conversation.voices import Voices
-from emodag.diarization import create, diarize_corpus
+from emodag.diarization.base import create
+from emodag.diarization.corpus import diarize_corpus
 from emodag.evaluation import confusion_matrix, unweighted_average_recall
 from emodag.features import featurize_corpus
 from emodag.features.corpus import Source

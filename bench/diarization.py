@@ -18,7 +18,6 @@ os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_N
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
-from unicodedata import normalize
 
 import numpy as np
 from pyannote.core import Annotation, Segment, Timeline
@@ -26,14 +25,15 @@ from pyannote.core import Annotation, Segment, Timeline
 from _checkout import ROOT, corpora_in
 from emodag import audio, corpora, params
 from emodag.audio import SAMPLE_RATE
+from emodag.conversation.references import of_recording, references, scopes
 from emodag.conversation.simulation import Simulation, Utterance, simulate
 from emodag.corpora import NotAClip
 from emodag.diarization.bundled import BundledDiarizer
-from emodag.diarization.evaluation import evaluate, overall, read_rttm
+from emodag.diarization.evaluation import evaluate, overall
+from emodag.diarization.training import FIRST_TEST_ACTOR
 from emodag.files import write_json
 
 CONVERSATIONS = 50
-FIRST_TEST_ACTOR = 1046
 SIMULATION = {
     "speakers": 2,
     "min_duration": 60.0,
@@ -91,22 +91,14 @@ def simulated(clips: list[Utterance], telephone: bool) -> Recordings:
 
 def recorded(folder: Path) -> Recordings:
     """A folder's recordings that an RTTM file tells the turns of, with what a UEM file says is annotated."""
-    from pyannote.database.util import load_uem
-
-    references = {key: value for path in sorted(folder.glob("*.rttm")) for key, value in read_rttm(path).items()}
-    scored = {key: value for path in sorted(folder.glob("*.uem")) for key, value in load_uem(path).items()}
-    files = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix in (".flac", ".wav")}
-    plain = {_plain(stem): path for stem, path in files.items()}
-    for uri, reference in references.items():
-        path = files.get(uri) or plain.get(_plain(uri))
-        if path is not None:
-            samples = decoded(path)
-            yield samples, reference, scored.get(uri) or Timeline([Segment(0, len(samples) / SAMPLE_RATE)])
-
-
-def _plain(name: str) -> str:
-    """A name without accents: RTTM files may lack those of the files that they tell of."""
-    return normalize("NFKD", name).encode("ascii", "ignore").decode()
+    turns = references(sorted(folder.glob("*.rttm")))
+    scored = scopes(sorted(folder.glob("*.uem")))
+    for path in sorted(folder.iterdir()):
+        if path.suffix not in (".flac", ".wav") or (truth := of_recording(path.stem, turns)) is None:
+            continue
+        samples = decoded(path)
+        whole = Timeline([Segment(0, len(samples) / SAMPLE_RATE)])
+        yield samples, truth, of_recording(path.stem, scored) or whole
 
 
 def baseline(samples: np.ndarray, speakers: int | None) -> Annotation:

@@ -29,9 +29,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from _checkout import ROOT, corpora_in
-from emodag import corpora, diarization, params
+from emodag import corpora, params
 from emodag.adaptation import Groups, Normaliser, groups_of
 from emodag.datasets import Dataset
+from emodag.diarization.corpus import diarize_corpus
 from emodag.errors import EmodagError
 from emodag.evaluation import confusion_matrix, unweighted_average_recall
 from emodag.features import encoders
@@ -155,7 +156,7 @@ def measure(corpus: Path, encoder: Path) -> dict:
         organized, turns = Path(folder) / "organized", Path(folder) / "turns"
         turns.mkdir()
         done = organize_corpus(corpora.get("ravdess"), corpus, organized, settings.organize, jobs=1)
-        diarization.diarize_corpus(done.manifest, organized, turns, settings.diarize, jobs=1)
+        diarize_corpus(done.manifest, organized, turns, settings.diarize, jobs=1)
         source = read_source(organized, turns)
         _, whole = embed(source, model, trim=False)
         features, cut = embed(source, model, trim=True)

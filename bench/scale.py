@@ -29,7 +29,7 @@ from ruamel.yaml import YAML
 from _checkout import ROOT, corpora_in
 from emodag import corpora, layout, parallel, schema
 from emodag import params as parameters
-from emodag.diarization import diarize_corpus
+from emodag.diarization.corpus import diarize_corpus
 from emodag.features import featurize_corpus
 from emodag.features.corpus import Source
 from emodag.files import read_json, write_json

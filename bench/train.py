@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from _checkout import ROOT, corpora_in
-from emodag import corpora, diarization, params
+from emodag import corpora, params
+from emodag.diarization.corpus import diarize_corpus
 from emodag.features import featurize_corpus, open_features
 from emodag.features.corpus import read_source
 from emodag.files import write_json
@@ -40,7 +41,7 @@ def clips_of(corpus: Path, settings: Params, folder: Path) -> tuple[Clips, int]:
     for empty in (turns, features):
         empty.mkdir()
     done = organize_corpus(corpora.get("ravdess"), corpus, organized, settings.organize, jobs=THREADS)
-    diarization.diarize_corpus(done.manifest, organized, turns, settings.diarize, jobs=THREADS)
+    diarize_corpus(done.manifest, organized, turns, settings.diarize, jobs=THREADS)
     featurize_corpus([read_source(organized, turns)], features, settings.featurize, jobs=THREADS)
     stored = open_features(features)
     index, columns = stored.index, stored.names.columns

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from _stage import stage
-from emodag import diarization, layout, schema
+from emodag import layout, schema
+from emodag.diarization.corpus import diarize_corpus
 from emodag.files import atomic_directory
 
 
@@ -11,7 +12,7 @@ def diarize(params, run, corpus):
     organized = layout.organized(corpus)
     manifest = schema.read(organized / "manifest.parquet", schema.MANIFEST)
     with atomic_directory(layout.turns(corpus)) as out:
-        done = diarization.diarize_corpus(manifest, organized, out, params.diarize, jobs=params.compute.jobs)
+        done = diarize_corpus(manifest, organized, out, params.diarize, jobs=params.compute.jobs)
     print(f"{corpus}: {done.summary()}")
     run.log_metrics(
         {

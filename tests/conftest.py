@@ -140,7 +140,7 @@ def spoken_corpus(tmp_path_factory):
     from emodag import bundle, corpora, datasets, models, params, synthesis, training
     from emodag.adaptation import groups_of
     from emodag.background import Background
-    from emodag.diarization import diarize_corpus
+    from emodag.diarization.corpus import diarize_corpus
     from emodag.features import featurize_corpus
     from emodag.features.corpus import read_source
     from emodag.organization import organize_corpus
@@ -256,7 +256,8 @@ def conversations():
     Moods last for several turns; that of the first speaker turns from neutral to angry in the middle. Long turns have
     windows, very short ones no feeling, some turns overlap, and every third has a text.
     """
-    from emodag.conversation.timeline import Feeling, Speaker, Timeline, Turn, TurningPoint
+    from emodag.conversation.analysis import speakers_in
+    from emodag.conversation.timeline import Feeling, Timeline, Turn, TurningPoint
 
     classes = ("neutral", "happy", "sad", "angry", "surprised")
     places = np.array([(0, 0), (0.5, 0.8), (-0.4, -0.6), (0.8, -0.6), (0.7, 0.2)])  # arousal, valence
@@ -268,16 +269,6 @@ def conversations():
         told = classes[probabilities.argmax()] if probabilities.max() >= 0.45 else "unknown"
         arousal, valence = probabilities @ places
         return Feeling(float(start), float(end), tuple(probabilities.tolist()), told, float(arousal), float(valence))
-
-    def summed(turns, name):
-        own = [turn for turn in turns if turn.speaker == name]
-        heard = [(each.end - each.start, each) for turn in own for each in turn.stretches]
-        judged = sum(length for length, _ in heard) or 1.0
-        shares = {}
-        for length, each in heard:
-            shares[each.emotion] = shares.get(each.emotion, 0.0) + length / judged
-        arousal, valence = (sum(w * getattr(e, axis) for w, e in heard) / judged for axis in ("arousal", "valence"))
-        return Speaker(name, sum(turn.end - turn.start for turn in own), len(own), shares, arousal, valence)
 
     def make(duration, turns, speakers, seed=0, **changes) -> Timeline:
         rng = np.random.default_rng(seed)
@@ -309,9 +300,8 @@ def conversations():
                     "Yes, and I have told you so before." if number % 3 == 0 else "",
                 )
             )
-        spoken = [summed(made, name) for name in dict.fromkeys(turn.speaker for turn in made)]
         told = {"recording": "call.wav", "duration": float(duration), "classes": classes, "turns": tuple(made)}
-        told |= {"speakers": tuple(spoken), "turning_points": tuple(points)}
+        told |= {"speakers": speakers_in(made), "turning_points": tuple(points)}
         return Timeline(**told | changes)
 
     return make

@@ -28,8 +28,8 @@ _MENDED_HEADER = re.compile(r"data\s*:\s*(\d+)\s*\(should be (\d+)\)")
 # Sizes that a recorder writes when it cannot seek back to fill in the true one: no sign of a cut file.
 _STREAMED_SIZES = frozenset({0, 0x7FFFF000, 0x7FFFFFFF, 0xFFFFFFFF, 0xFFFFF000})
 
-# A container's promised duration may exceed what is decoded by this much before the file counts as cut.
-_PROMISE_KEPT, _PADDING = 0.9, 0.1  # share, s
+#: A container's promised duration may exceed what is decoded by this much before the file counts as cut.
+PROMISE_KEPT, PADDING = 0.9, 0.1  # share, s
 
 
 class Recording(NamedTuple):
@@ -52,12 +52,7 @@ def read(path: str | Path) -> Recording:
         content = path.read_bytes()
     except OSError as error:
         raise AudioError("unreadable", f"{path.name}: {error.strerror}") from None
-    if not content:
-        raise AudioError("empty", f"{path.name} holds no byte")
-    if content.startswith(_LFS_POINTER):
-        raise AudioError(
-            "lfs_pointer", f"{path.name} is a Git LFS pointer, not audio: run `git lfs pull` in its checkout"
-        )
+    check_head(content[:HEAD], path.name)
     try:
         recording = _read_with_libsndfile(content, path.name)
     except soundfile.LibsndfileError as error:
@@ -71,11 +66,42 @@ def read(path: str | Path) -> Recording:
     return recording
 
 
+#: How many bytes of a file :func:`check_head` looks at.
+HEAD = len(_LFS_POINTER)
+
+
+def check_head(head: bytes, name: str) -> None:
+    """Refuse what a file's first :data:`HEAD` bytes show to be no audio.
+
+    Raises:
+        AudioError: ``empty`` or ``lfs_pointer``.
+    """
+    if not head:
+        raise AudioError("empty", f"{name} holds no byte")
+    if head == _LFS_POINTER:
+        raise AudioError("lfs_pointer", f"{name} is a Git LFS pointer, not audio: run `git lfs pull` in its checkout")
+
+
+class Missing(NamedTuple):
+    """Bytes of audio that a file's header promises, and how many are there."""
+
+    promised: int
+    there: int
+
+
+def bytes_missing(file: soundfile.SoundFile) -> Missing | None:
+    """What is missing at the end of a file that was cut, as far as libsndfile noticed; nothing if it is whole."""
+    mended = _MENDED_HEADER.search(file.extra_info)
+    if mended is None:
+        return None
+    sizes = Missing(int(mended[1]), int(mended[2]))
+    return sizes if sizes.promised not in _STREAMED_SIZES and sizes.promised > sizes.there else None
+
+
 def _read_with_libsndfile(content: bytes, name: str) -> Recording:
     with soundfile.SoundFile(io.BytesIO(content)) as file:
-        promised = _MENDED_HEADER.search(file.extra_info)
-        if promised and int(promised[1]) not in _STREAMED_SIZES and int(promised[1]) > int(promised[2]):
-            raise AudioError("truncated", f"{name}: {promised[2]} of {promised[1]} bytes of audio are there")
+        if missing := bytes_missing(file):
+            raise AudioError("truncated", f"{name}: {missing.there} of {missing.promised} bytes of audio are there")
         # A count near 2**63 is how libsndfile says that a stream does not tell its length.
         expected = file.frames if file.frames < 2**62 else None
         try:
@@ -98,20 +124,20 @@ def _read_with_ffmpeg(content: bytes, name: str, why: str) -> Recording:
             stream = container.streams.audio[0]
             rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
             # The mean of the channels, as for other files: FFmpeg's own mix to mono would be 3 dB louder.
-            blocks = [frame.to_ndarray().mean(axis=0) for frame in _planar(container.decode(stream), rate)]
-            promised = _promised_duration(container)
+            blocks = [frame.to_ndarray().mean(axis=0) for frame in planar(container.decode(stream), rate)]
+            promised = promised_duration(container)
     except av.error.FFmpegError as error:
         raise AudioError(
             "not_audio", f"{name} is no audio that can be decoded: {why}; FFmpeg: {error.strerror}"
         ) from None
     samples = np.concatenate(blocks).astype(np.float32) if blocks else np.empty(0, np.float32)
     # Containers round what they promise, and some count padding; half a clip is no rounding.
-    if len(samples) / rate < _PROMISE_KEPT * promised - _PADDING:
+    if len(samples) / rate < PROMISE_KEPT * promised - PADDING:
         raise AudioError("truncated", f"{name}: {len(samples) / rate:.2f} of {promised:.2f} s are there")
     return Recording(samples, rate, channels)
 
 
-def _promised_duration(container: av.container.InputContainer) -> float:
+def promised_duration(container: av.container.InputContainer) -> float:
     """Seconds that a container's header promises; 0 where it has none, and FFmpeg can only guess by the bit rate."""
     import av
 
@@ -119,7 +145,7 @@ def _promised_duration(container: av.container.InputContainer) -> float:
     return container.duration / av.time_base if has_header and container.duration else 0.0
 
 
-def _planar(frames: Iterable[av.AudioFrame], rate: int) -> Iterator[av.AudioFrame]:
+def planar(frames: Iterable[av.AudioFrame], rate: int) -> Iterator[av.AudioFrame]:
     """Decoded frames as planar float frames at ``rate`` Hz. A stream may change its form on the way."""
     import av
 

@@ -20,6 +20,7 @@ from emodag.datasets import Dataset
 from emodag.errors import DataError
 from emodag.features.encoders.base import PREFIX, without_places
 from emodag.files import read_json, write_json
+from emodag.inference import onnx_session
 from emodag.models.base import EMBEDDING_FRAMES, FEATURES, FRAMES, OUTPUT
 from emodag.params import Params
 from emodag.speech import Needs, Sequences, Speech
@@ -192,11 +193,7 @@ class Bundle:
 
     @cached_property
     def _session(self):
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        return onnxruntime.InferenceSession(self.onnx, options, providers=["CPUExecutionProvider"])
+        return onnx_session(self.onnx)
 
 
 _ABSENT = object()

@@ -200,13 +200,9 @@ def explain(
     ] = None,
 ) -> None:
     """Recognise the emotion of a recording and say what speaks for it and against it: printed, as PNG and as JSON."""
-    from emodag import explanation, layout, params
+    from emodag import explanation
 
-    file_of_params = _params_file()
-    encoder = params.load(file_of_params).featurize.encoder
-    encoder = encoder.model_copy(update={"folder": str(file_of_params.parent / encoder.folder)})
-    folder = file_of_params.parent / layout.MODELS if models is None else models
-    found, written = explanation.write(file, folder, file.parent if out is None else out, encoder)
+    found, written = explanation.write(file, _models(models), file.parent if out is None else out, _encoder())
     print("\n".join([str(file), *found.told(), *map(str, written)]))
 
 
@@ -270,22 +266,18 @@ def _recordings(arguments: list[str]) -> list[str]:
 
 def _recogniser(models: Path | None):
     """The model of a folder, or of the checkout; whoever has but one of demo corpora is told what it is worth."""
-    from emodag import bundle, layout, params
+    from emodag import bundle
     from emodag.corpora.demo import CORPORA as SYNTHETIC
     from emodag.recognition import Recogniser
 
-    file_of_params = _params_file()
-    shipped = bundle.load(file_of_params.parent / layout.MODELS if models is None else models)
+    shipped = bundle.load(_models(models))
     if set(shipped.corpora) <= set(SYNTHETIC):
         print(
             "mind: this model has heard nothing but a synthesiser, and is sure of itself where it should not be; "
             "for real voices, train it on real corpora (`emodag corpora list`)",
             file=sys.stderr,
         )
-    if shipped.encoder == "none":
-        return Recogniser(shipped)
-    encoder = params.load(file_of_params).featurize.encoder
-    return Recogniser(shipped, encoder.model_copy(update={"folder": str(file_of_params.parent / encoder.folder)}))
+    return Recogniser(shipped, None if shipped.encoder == "none" else _encoder())
 
 
 @app.command()
@@ -307,7 +299,7 @@ def diarize(
     from emodag import listening
     from emodag.conversation import references
     from emodag.conversation.voices import summary, voices
-    from emodag.diarization import write_rttm
+    from emodag.diarization.turns import write_rttm
 
     names = _recordings(files)
     titles = references.names_of(names) if rttm or reference else names
@@ -353,7 +345,7 @@ def diarize(
 def _diarizer():
     """The diarizer of the params, for recordings with any number of speakers."""
     from emodag import params
-    from emodag.diarization import create
+    from emodag.diarization.base import create
 
     return create(params.load(_params_file()).diarize.model_copy(update={"speakers": "auto"}))
 
@@ -418,7 +410,7 @@ def analyze(
     if csv_file:
         _write(csv_file, tables.as_csv(timeline))
     if rttm:
-        from emodag.diarization import write_rttm
+        from emodag.diarization.turns import write_rttm
 
         with _writing(rttm):
             write_rttm(rttm, [tables.speakers_of(timeline)])
@@ -484,6 +476,22 @@ def record(
 
         with _writing(out), atomic_file(out) as partial:
             audio.write_flac(partial, audio.to_pcm16(samples))
+
+
+def _models(folder: Path | None) -> Path:
+    """The folder of the model: the one that is named, or the checkout's."""
+    from emodag import layout
+
+    return _params_file().parent / layout.MODELS if folder is None else folder
+
+
+def _encoder():
+    """The section ``featurize.encoder`` of the params; its folder is the checkout's, wherever the command runs."""
+    from emodag import params
+
+    place = _params_file()
+    encoder = params.load(place).featurize.encoder
+    return encoder.model_copy(update={"folder": str(place.parent / encoder.folder)})
 
 
 def _params_file() -> Path:

@@ -34,8 +34,9 @@ from emodag.cleaning import clean
 from emodag.evaluation.calibration import tempered
 from emodag.feature_groups import Part, Player, players_of
 from emodag.files import atomic_file, write_json
+from emodag.labels import UNKNOWN
 from emodag.params import Encoder, FrameGroups
-from emodag.recognition import UNKNOWN, Recogniser, Spoken, read
+from emodag.recognition import Recogniser, Spoken, read
 from emodag.speech import Speech, sequences_of
 
 #: Pairs of permutations that Shapley values are averaged over.
@@ -82,7 +83,7 @@ class Explanation:
     """Why a model says what it says of one recording. Evidence comes with the strongest first."""
 
     probabilities: dict[str, float]  #: calibrated, the most probable emotion first
-    emotion: str  #: the most probable, or :data:`~emodag.recognition.UNKNOWN`
+    emotion: str  #: the most probable, or :data:`~emodag.labels.UNKNOWN`
     explained: str  #: the most probable in any case
     base: float  #: its mean probability over the background
     groups: list[Evidence]  #: they and ``base`` add up to its probability

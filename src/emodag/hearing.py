@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from emodag import listening
+from emodag.conversation.telling import likely
 from emodag.listening import Sound
 
 if TYPE_CHECKING:
@@ -57,9 +58,9 @@ def hear(recogniser: Recogniser, names: Sequence[str]) -> list[Answer]:
     if heard:
         found = recogniser.recognised([spoken[number] for number in heard], ["voice"] * len(heard))
         for number, row, emotion in zip(heard, found.probabilities.tolist(), found.emotions, strict=True):
-            ordered = sorted(zip(recogniser.bundle.classes, row, strict=True), key=lambda each: -each[1])
+            ordered = dict(likely(recogniser.bundle.classes, row))
             sound = sounds[number]
-            answers[number] = Answer(names[number], sound.duration, emotion, dict(ordered), tuple(_notes(sound)))
+            answers[number] = Answer(names[number], sound.duration, emotion, ordered, tuple(_notes(sound)))
     return answers
 
 

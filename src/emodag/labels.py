@@ -23,6 +23,9 @@ EMOTIONS: tuple[str, ...] = (
     "bored",
 )
 
+#: What stands for the emotion where a model is not sure enough of any.
+UNKNOWN = "unknown"
+
 CalmPolicy = Literal["keep", "neutral", "drop"]
 
 _DEMO = {emotion: emotion for emotion in ("neutral", "happy", "sad", "angry", "fearful", "disgust", "surprised")}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -130,11 +131,7 @@ def read(name: str | Path, *, mono: bool = False) -> Sound:
 
 
 def _read(file: IO[bytes], name: str, mono: bool) -> Sound:
-    head = file.read(len(audio._LFS_POINTER))
-    if not head:
-        raise AudioError("empty", f"{name} holds no byte")
-    if head == audio._LFS_POINTER:
-        raise AudioError("lfs_pointer", f"{name} is a Git LFS pointer, not audio: run `git lfs pull` in its checkout")
+    audio.check_head(file.read(audio.HEAD), name)
     file.seek(0)
     try:
         stream: _Stream = _Libsndfile(file)
@@ -147,24 +144,24 @@ def _read(file: IO[bytes], name: str, mono: bool) -> Sound:
     return Sound(name, pcm, stream.rate, stream.notes())
 
 
-class _Stream:
+class _Stream(ABC):
     """Audio that is decoded block by block."""
 
     rate: int
     decoded: int = 0  #: samples
     stopped: str = ""  #: why decoding ended early
 
+    @abstractmethod
     def blocks(self) -> Iterator[np.ndarray]:
         """Float32 [samples, channels]; all have the same number of channels."""
-        raise NotImplementedError
 
+    @abstractmethod
     def promised(self) -> float:
         """Seconds that the header promises; 0 where it says nothing."""
-        raise NotImplementedError
 
     def notes(self) -> tuple[str, ...]:
         seconds, promised = self.decoded / self.rate, self.promised()
-        if self.stopped or seconds < promised - max(audio._PADDING, (1 - audio._PROMISE_KEPT) * promised):
+        if self.stopped or seconds < promised - max(audio.PADDING, (1 - audio.PROMISE_KEPT) * promised):
             of = f" of {promised:.1f}" if promised > seconds else ""
             return (f"the file is damaged: {seconds:.1f}{of} s could be read",)
         return ()
@@ -202,9 +199,8 @@ class _Libsndfile(_Stream):
             yield part
 
     def promised(self) -> float:
-        cut = audio._MENDED_HEADER.search(self._file.extra_info)
-        if cut and int(cut[1]) not in audio._STREAMED_SIZES and int(cut[1]) > int(cut[2]):
-            return self.decoded / self.rate * int(cut[1]) / int(cut[2])
+        if missing := audio.bytes_missing(self._file):
+            return self.decoded / self.rate * missing.promised / missing.there
         # A count near 2**63 is how libsndfile says that a stream does not tell its length.
         return self._file.frames / self.rate if self._file.frames < 2**62 else 0.0
 
@@ -229,7 +225,7 @@ class _FFmpeg(_Stream):
         import av
 
         try:
-            for frame in audio._planar(self._container.decode(self._stream), self.rate):
+            for frame in audio.planar(self._container.decode(self._stream), self.rate):
                 block = np.ascontiguousarray(frame.to_ndarray().T, np.float32)
                 if block.shape[1] != self._channels:  # a stream may change its form on the way
                     block = np.repeat(block.mean(axis=1, keepdims=True), self._channels, axis=1)
@@ -239,7 +235,7 @@ class _FFmpeg(_Stream):
             self.stopped = error.strerror
 
     def promised(self) -> float:
-        return audio._promised_duration(self._container)
+        return audio.promised_duration(self._container)
 
 
 def _resampled(stream: _Stream, name: str, mono: bool) -> np.ndarray:

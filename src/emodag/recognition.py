@@ -22,13 +22,11 @@ from emodag.features.corpus import cut, span_of
 from emodag.features.encoders import Embedding
 from emodag.features.extraction import ClipFeatures, extract, names
 from emodag.features.store import described
+from emodag.labels import UNKNOWN
 from emodag.params import Diarize, Encoder, Featurize, Section
 from emodag.speech import Sequences, Speech, sequences_of
 
 _Section = TypeVar("_Section", bound=Section)
-
-#: What stands for the emotion where the model is not sure enough of any.
-UNKNOWN = "unknown"
 
 
 class Recognition(NamedTuple):
@@ -36,7 +34,7 @@ class Recognition(NamedTuple):
 
     raw: np.ndarray  #: the model's own probabilities, float32 [clips, classes]
     probabilities: np.ndarray  #: calibrated, float64 [clips, classes]
-    emotions: tuple[str, ...]  #: the most probable class of each, or :data:`UNKNOWN`
+    emotions: tuple[str, ...]  #: the most probable class of each, or :data:`~emodag.labels.UNKNOWN`
 
 
 class Spoken(NamedTuple):
@@ -117,15 +115,33 @@ class Recogniser:
 
     def spoken(self, samples: np.ndarray) -> Spoken:
         """The speech of a recording, cut as ``featurize.trim`` says; all of it where no speech is found."""
-        from emodag.diarization import to_turns
-
-        annotation = self._diarizer.diarize(samples, uri="recording")
-        turns = [(turn.start, turn.end) for turn in to_turns(annotation, "recording").itertuples()]
+        turns = self._turns(samples)
         is_speech = bool(turns)
         turns = turns or [(0.0, round(len(samples) / audio.SAMPLE_RATE, 6))]
         span = span_of(turns) if self.featurize.trim else None
         kept, within = cut(samples, span, turns)
         return Spoken(kept, span[0] if span else 0.0, within, is_speech)
+
+    def _turns(self, samples: np.ndarray) -> list[tuple[float, float]]:
+        """When somebody speaks in a recording, s, by start."""
+        settings = _section(Diarize, self.bundle.diarize)
+        if settings.backend == "bundled" and settings.speakers in ("one", 1):
+            # What the diarizer does for one speaker, without pyannote.core, which imports matplotlib.
+            from emodag.diarization.base import check_samples
+
+            check_samples(samples)
+            regions = self._voice_activity.regions(samples) / audio.SAMPLE_RATE
+            return [(round(start, 6), round(end, 6)) for start, end in regions.tolist()]
+        from emodag.diarization.turns import to_turns
+
+        annotation = self._diarizer.diarize(samples, uri="recording")
+        return [(turn.start, turn.end) for turn in to_turns(annotation, "recording").itertuples()]
+
+    @cached_property
+    def _voice_activity(self):
+        from emodag.diarization.voice_activity import VoiceActivityDetector
+
+        return VoiceActivityDetector(_section(Diarize, self.bundle.diarize).vad)
 
     def speech(self, clips: Sequence[Spoken]) -> Speech:
         """Clips as the model sees them, before adaptation."""
@@ -162,7 +178,7 @@ class Recogniser:
 
     @cached_property
     def _diarizer(self):
-        from emodag.diarization import create
+        from emodag.diarization.base import create
 
         return create(_section(Diarize, self.bundle.diarize))
 

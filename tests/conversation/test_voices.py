@@ -9,7 +9,7 @@ from pyannote.core import Annotation, Segment
 from emodag import audio
 from emodag.conversation.analysis import analyse
 from emodag.conversation.voices import summary, told, voices
-from emodag.diarization import create
+from emodag.diarization.base import create
 from emodag.listening import Sound
 
 

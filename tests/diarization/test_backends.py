@@ -13,7 +13,7 @@ from pyannote.metrics.diarization import DiarizationErrorRate
 from emodag import audio
 from emodag.augmentation import replay
 from emodag.conversation.simulation import Simulation, Utterance, simulate
-from emodag.diarization import create
+from emodag.diarization.base import create
 from emodag.diarization.bundled import BundledDiarizer
 from emodag.errors import AudioError, DiarizationError
 

@@ -13,7 +13,7 @@ import pytest
 from pyannote.database.util import load_rttm
 
 from emodag import audio, layout, params, schema
-from emodag.diarization import diarize_corpus
+from emodag.diarization.corpus import diarize_corpus
 from emodag.errors import AudioError, DataError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pyannote.core import Annotation, Segment, Timeline
 
-from emodag.diarization import write_rttm
 from emodag.diarization.evaluation import evaluate, overall, read_rttm
+from emodag.diarization.turns import write_rttm
 from emodag.errors import DataError
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from emodag import audio
 from emodag.diarization.embedding import DIMENSION, STATISTICS
-from emodag.diarization.runtime import onnx_session
 from emodag.diarization.segmentation import CHUNK, CLASSES, FRAME, FRAMES, power_spectrum
+from emodag.inference import onnx_session
 
 torch = pytest.importorskip("torch")
 

@@ -9,7 +9,7 @@ from pyannote.core import Annotation, Segment
 from pyannote.database.util import load_rttm
 
 from emodag import schema
-from emodag.diarization import rttm_uri, to_turns, write_rttm
+from emodag.diarization.turns import rttm_uri, to_turns, write_rttm
 
 
 def annotate(*turns: tuple[float, float, str], uri: str | None = None) -> Annotation:

@@ -159,7 +159,7 @@ def test_a_single_speaker_needs_neither_pytorch_nor_pyannote_audio(settings):
     code = f"""
 import sys
 import numpy as np
-from emodag.diarization import create
+from emodag.diarization.base import create
 from emodag.params import Diarize
 create(Diarize.model_validate({settings.model_dump()!r})).diarize(np.zeros(16000, np.float32))
 print(*sorted({{"torch", "pyannote.audio", "sklearn", "resemblyzer"}} & set(sys.modules)))

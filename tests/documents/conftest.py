@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,53 @@ from emodag.splits import split
 from emodag.training import cross_validate, fit_final
 
 ROOT = Path(__file__).resolve().parents[2]
+VOID = frozenset({"meta", "br", "img", "input", "hr", "link"})
 LONG = 12.0  # s, more than the page plays
+
+
+class Reader(HTMLParser):
+    """Elements with their attributes, the text of scripts, and the text that people see; ``open`` ends up empty."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.elements, self.scripts, self.text, self.open = [], [], [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open[-1:] == ["script"]:
+            self.scripts.append(data)
+        elif self.open[-1:] != ["style"]:
+            self.text.append(data)
+
+    def of(self, tag: str, name: str = "") -> list[dict]:
+        """The attributes of all such elements, of a class if one is named."""
+        found = [attributes for each, attributes in self.elements if each == tag]
+        return [each for each in found if not name or name in (each.get("class") or "").split()]
+
+    @property
+    def seen(self) -> str:
+        return " ".join(" ".join(self.text).split())
+
+    @property
+    def data(self) -> dict:
+        return json.loads(self.scripts[0])
+
+
+@pytest.fixture(scope="session")
+def read_html() -> type[Reader]:
+    """``read_html(html)``: what a page holds; an element that is closed wrongly fails."""
+    return Reader
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import av
 import numpy as np
@@ -30,43 +29,6 @@ MODEL = {
     "scores": {"crema_d": {"uar": 0.714, "low": 0.70, "high": 0.73, "chance": 1 / 6, "leaky": False}},
 }
 EVIL = "</script><script>document.documentElement.dataset.broken = 'yes'</script><img src=x onerror=alert(1)>\"'`&amp;"
-VOID = frozenset({"meta", "br", "img", "input", "hr", "link"})
-
-
-class Reader(HTMLParser):
-    """Elements with their attributes, the text of scripts, and the text that people see."""
-
-    def __init__(self, html: str):
-        super().__init__()
-        self.elements, self.scripts, self.text, self.open = [], [], [], []
-        self.feed(html)
-
-    def handle_starttag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        (self.scripts if self.open[-1:] == ["script"] else self.text).append(data)
-
-    def of(self, tag: str, name: str = "") -> list[dict]:
-        """The attributes of all such elements, of a class if one is named."""
-        found = [attributes for each, attributes in self.elements if each == tag]
-        return [each for each in found if not name or name in (each.get("class") or "").split()]
-
-    @property
-    def seen(self) -> str:
-        return " ".join(" ".join(self.text).split())
-
-    @property
-    def data(self) -> dict:
-        return json.loads(self.scripts[0])
 
 
 def sound(duration: float, rate: int = RATE) -> np.ndarray:
@@ -94,8 +56,8 @@ def html(timeline) -> str:
 
 
 @pytest.fixture(scope="module")
-def read(html) -> Reader:
-    return Reader(html)
+def read(html, read_html):
+    return read_html(html)
 
 
 @pytest.fixture(scope="module")
@@ -192,14 +154,14 @@ def test_the_script_is_given_what_was_found(read, timeline):
         assert len(told["windows"]) == len(turn.windows)
 
 
-def test_no_probability_without_its_context(read, timeline):
+def test_no_probability_without_its_context(read, timeline, read_html):
     for part in ("UAR 71% (70% to 73%) on crema_d", "chance 17%", "adapted to each voice", "unknown below 45%"):
         assert part in read.seen
         assert part in read.data["context"]
     assert "Made for a test." in read.seen
     assert "Categories are few and the corpora acted." in read.seen
     assert "Judging a person" in read.seen
-    silent = Reader(conversation.render(replace(timeline, model={}), b""))
+    silent = read_html(conversation.render(replace(timeline, model={}), b""))
     assert "Nothing is known of the model's scores" in silent.seen
 
 
@@ -214,8 +176,8 @@ def test_turning_points_are_links_to_the_turn_and_its_time(read, timeline):
         assert turn.start <= point.time < turn.end
 
 
-def test_names_and_texts_stay_text(hostile, timeline):
-    read = Reader(hostile)
+def test_names_and_texts_stay_text(hostile, timeline, read_html):
+    read = read_html(hostile)
     assert not read.open
     assert [each.get("type") for each in read.of("script")] == ["application/json", None]
     assert not read.of("img")
@@ -270,26 +232,26 @@ def test_the_page_is_written_and_always_the_same(conversations, tmp_path):
     assert one == other
 
 
-def test_silence_has_a_page(conversations, in_chromium):
+def test_silence_has_a_page(conversations, in_chromium, read_html):
     empty = replace(conversations(20, 4, 2), turns=(), speakers=(), turning_points=())
     html = conversation.render(empty, conversation.encoded(sound(20), RATE))
-    assert "No speech was found in this recording." in Reader(html).seen
+    assert "No speech was found in this recording." in read_html(html).seen
     assert 'data-ready="yes"' in in_chromium(html)
 
 
-def test_turns_that_nobody_judged_have_a_page(conversations):
+def test_turns_that_nobody_judged_have_a_page(conversations, read_html):
     made = conversations(20, 4, 1)
     turns = tuple(Turn(turn.start, turn.end, turn.speaker, 0.0, None) for turn in made.turns)
     html = conversation.render(
         replace(made, turns=turns, speakers=(Speaker("speaker_1", 9.0, 4, {}, 0.0, 0.0),), turning_points=()), b""
     )
-    assert "no turn could be judged" in Reader(html).seen
+    assert "no turn could be judged" in read_html(html).seen
     assert html.count(": not judged") >= 2 * len(turns)  # in the lane and in the transcript
 
 
-def test_a_turning_point_after_the_last_turn_still_has_a_link(timeline):
+def test_a_turning_point_after_the_last_turn_still_has_a_link(timeline, read_html):
     late = TurningPoint(59.9, "speaker_2", "neutral", "sad")
-    read = Reader(conversation.render(replace(timeline, turning_points=(late,)), b""))
+    read = read_html(conversation.render(replace(timeline, turning_points=(late,)), b""))
     (number,) = {each["href"].removeprefix("#turn-") for each in read.of("a") if "data-time" in each}
     assert timeline.turns[int(number)].speaker == "speaker_2"
 

@@ -6,7 +6,6 @@ import base64
 import re
 from collections import Counter
 from dataclasses import replace
-from html.parser import HTMLParser
 from io import BytesIO
 
 import pytest
@@ -16,35 +15,6 @@ from emodag import layout
 from emodag.documents import page, report_page
 from emodag.errors import DataError
 from emodag.robustness import Robustness, Spoilt
-
-VOID = frozenset({"meta", "link", "br", "img", "input", "hr"})
-
-
-class Reader(HTMLParser):
-    """Elements with their attributes, and the text; ``open`` is empty at the end if every element was closed."""
-
-    def __init__(self, html: str):
-        super().__init__()
-        self.elements, self.text, self.open = [], [], []
-        self.feed(html)
-
-    def handle_starttag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open[-1:] != ["style"]:
-            self.text.append(data)
-
-    def of(self, tag: str) -> list[dict]:
-        return [attributes for found, attributes in self.elements if found == tag]
 
 
 @pytest.fixture
@@ -61,8 +31,8 @@ def html(found) -> str:
 
 
 @pytest.fixture(scope="module")
-def read(html) -> Reader:
-    return Reader(html)
+def read(html, read_html):
+    return read_html(html)
 
 
 def test_the_page_is_well_formed_and_its_links_lead_somewhere(read):
@@ -90,7 +60,7 @@ def test_the_same_findings_give_the_same_bytes(html, findings):
 
 
 def test_every_score_stands_beside_its_protocol_interval_and_chance(read, findings):
-    text = " ".join(" ".join(read.text).split())
+    text = read.seen
     for report in findings.reports:
         low, high = report.scores.intervals.uar
         assert f"{report.corpus} {report.protocol} {100 * report.summary()['uar']:.1f} % UAR chance 100" in text

@@ -34,7 +34,8 @@ from emodag.conversation.timeline import Feeling, Speaker, Timeline, Turn, Turni
 from emodag.conversation.transcripts import Line, with_text
 from emodag.conversation.voices import Voices
 from emodag.evaluation.calibration import tempered
-from emodag.recognition import UNKNOWN, Recogniser
+from emodag.labels import UNKNOWN
+from emodag.recognition import Recogniser
 from emodag.speech import Speech, joined
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ import pandas as pd
 
 from emodag.conversation.timeline import Timeline
 from emodag.errors import DataError
-from emodag.recognition import UNKNOWN
+from emodag.labels import UNKNOWN
 
 if TYPE_CHECKING:
     from pyannote.core import Annotation

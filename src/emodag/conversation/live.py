@@ -16,6 +16,7 @@ import numpy as np
 from emodag.adaptation import Groups
 from emodag.audio import SAMPLE_RATE, as_kept
 from emodag.conversation.analysis import Stretch, feeling_of, smoothed
+from emodag.conversation.telling import likely
 from emodag.conversation.timeline import Feeling
 from emodag.errors import AudioError
 from emodag.evaluation.calibration import tempered
@@ -118,8 +119,7 @@ def told(heard: Heard, feeling: Feeling | None, classes: tuple[str, ...]) -> str
     line = f"{heard.time:6.1f} s  [{meter(heard.level)}]"
     if feeling is None:
         return f"{line}  no speech yet"
-    best = sorted(zip(classes, feeling.probabilities, strict=True), key=lambda each: -each[1])[:3]
-    shares = "  ".join(f"{emotion} {value:.0%}" for emotion, value in best)
+    shares = "  ".join(f"{emotion} {value:.0%}" for emotion, value in likely(classes, feeling.probabilities)[:3])
     return f"{line}  {feeling.emotion}  ({shares})"
 
 

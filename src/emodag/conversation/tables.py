@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emodag.conversation.telling import UNJUDGED, clock, context, finding, mood, shortened
+from emodag.conversation.telling import UNJUDGED, clock, context, finding, likely, mood, shortened
 from emodag.conversation.timeline import Feeling, Timeline, Turn
 
 if TYPE_CHECKING:
@@ -75,13 +75,12 @@ def described(timeline: Timeline) -> dict[str, Any]:
 
 
 def _felt(feeling: Feeling, classes: tuple[str, ...]) -> dict[str, Any]:
-    ordered = sorted(zip(classes, feeling.probabilities, strict=True), key=lambda each: -each[1])
     return _rounded(
         {
             "start": feeling.start,
             "end": feeling.end,
             "emotion": feeling.emotion,
-            "probabilities": dict(ordered),
+            "probabilities": dict(likely(classes, feeling.probabilities)),
             "valence": feeling.valence,
             "arousal": feeling.arousal,
         }

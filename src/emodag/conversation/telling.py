@@ -9,9 +9,8 @@ import numpy as np
 
 from emodag.conversation.timeline import Feeling, Speaker, Timeline, Turn, TurningPoint
 from emodag.corpora.demo import CORPORA as SYNTHETIC
-from emodag.labels import in_order
+from emodag.labels import UNKNOWN, in_order
 
-UNKNOWN = "unknown"  #: what :attr:`Feeling.emotion` says where the model is not sure enough
 UNJUDGED = "not judged"  #: what is said of turns without a feeling
 
 _LONGEST_NAME = 28
@@ -53,6 +52,11 @@ def counted(number: int, thing: str) -> str:
     """``Two speakers``, ``One turn``, ``12 turns``."""
     told = _COUNTS[number] if number < len(_COUNTS) else str(number)
     return f"{told} {thing}{'' if number == 1 else 's'}"
+
+
+def likely(classes: Sequence[str], probabilities: Sequence[float]) -> list[tuple[str, float]]:
+    """The classes with their probabilities, the most probable first."""
+    return sorted(zip(classes, probabilities, strict=True), key=lambda each: -each[1])
 
 
 def strength(feeling: Feeling) -> float:

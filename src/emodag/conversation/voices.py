@@ -13,7 +13,7 @@ from emodag.listening import Sound
 if TYPE_CHECKING:
     from pyannote.core import Annotation
 
-    from emodag.diarization import Diarizer
+    from emodag.diarization.base import Diarizer
 
 _TELLING = 1800  # s
 
@@ -69,13 +69,13 @@ def voices(sound: Sound, diarizer: Diarizer, speakers: int | None = None) -> Voi
 
     Args:
         sound: the recording.
-        diarizer: by :func:`emodag.diarization.create`.
+        diarizer: by :func:`emodag.diarization.base.create`.
         speakers: how many there are; None to let the diarizer find out. Channels are taken for parties only where as
             many speakers are expected.
     """
     from pyannote.core import Annotation
 
-    from emodag.diarization import speaker_name
+    from emodag.diarization.base import speaker_name
 
     channels = sound.pcm.shape[1]
     if channels > 1 and speakers in (None, channels) and _separate(sound):

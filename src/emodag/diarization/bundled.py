@@ -38,7 +38,7 @@ SHORTEST = 12
 PAUSE = 0.15
 
 #: Stretches so far below the loud ones (90th percentile; dB) are the other end of the line, heard in one's own channel,
-#: or the next room..
+#: or the next room.
 _FAR_BELOW = 32.0
 
 #: Root mean square of speech in the training, -26 dBFS.
@@ -54,7 +54,7 @@ class BundledDiarizer:
         self.speakers = speakers
 
     def diarize(self, samples: np.ndarray, *, speakers: int | None = None, uri: str | None = None) -> Annotation:
-        """See :class:`emodag.diarization.Diarizer`. With one speaker this is voice activity alone."""
+        """See :class:`emodag.diarization.base.Diarizer`. With one speaker this is voice activity alone."""
         check_samples(samples)
         speakers = speakers or self.speakers
         heard = self.vad.detect(samples)

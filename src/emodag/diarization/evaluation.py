@@ -124,7 +124,7 @@ def overall(errors: Iterable[Errors]) -> dict[str, Any]:
 
 
 def read_rttm(path: str | Path) -> dict[str, Annotation]:
-    """The turns of an RTTM file by the recording's uri, decoded as :func:`emodag.diarization.rttm_uri` encoded it.
+    """The turns of an RTTM file by the recording's uri, as :func:`~emodag.diarization.turns.rttm_uri` encoded it.
 
     Raises:
         DataError: the file cannot be read, or a line of it is no turn.

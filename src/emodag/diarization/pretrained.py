@@ -50,7 +50,7 @@ class PretrainedDiarizer:
             self._pipeline.to(torch.device("cuda"))
 
     def diarize(self, samples: np.ndarray, *, speakers: int | None = None, uri: str | None = None) -> Annotation:
-        """See :class:`emodag.diarization.Diarizer`."""
+        """See :class:`emodag.diarization.base.Diarizer`."""
         import torch
 
         check_samples(samples)

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import os
 import warnings
-from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 from emodag.pytorch import import_torchaudio
-
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
 
 
 def import_pyannote_audio() -> ModuleType:
@@ -30,12 +25,3 @@ def import_pyannote_audio() -> ModuleType:
         warnings.filterwarnings("ignore", message=r"\s*torchcodec is not installed correctly")
         import pyannote.audio
     return pyannote.audio
-
-
-def onnx_session(path: Path) -> InferenceSession:
-    """A network of our own, on one thread: processes share the cores, not networks."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.inter_op_num_threads = options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from emodag.audio import SAMPLE_RATE
-from emodag.diarization.runtime import onnx_session
+from emodag.inference import onnx_session
 
 WEIGHTS = Path(__file__).parent / "weights" / "segmentation.onnx"
 

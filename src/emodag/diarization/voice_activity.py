@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emodag.audio import SAMPLE_RATE
+from emodag.inference import onnx_session
 from emodag.params import VoiceActivity
 
 if TYPE_CHECKING:
@@ -46,11 +47,7 @@ class VoiceActivityDetector:
 
     @cached_property
     def _session(self):
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.inter_op_num_threads = options.intra_op_num_threads = 1
-        return onnxruntime.InferenceSession(_weights(), options, providers=["CPUExecutionProvider"])
+        return onnx_session(_weights())
 
     def probabilities(self, samples: np.ndarray) -> np.ndarray:
         """The probability of speech in each frame of 512 samples, the last one filled up with zeros.
@@ -82,8 +79,12 @@ class VoiceActivityDetector:
         """Speech as disjoint segments (s), in order, within the recording; empty where there is none."""
         from pyannote.core import Segment, Timeline
 
-        regions = hysteresis(self.probabilities(samples), len(samples), self.settings)
+        regions = self.regions(samples)
         return Timeline([Segment(start / SAMPLE_RATE, end / SAMPLE_RATE) for start, end in regions.tolist()])
+
+    def regions(self, samples: np.ndarray) -> np.ndarray:
+        """The same as samples, int64 [regions, 2]: the first, and one past the last."""
+        return hysteresis(self.probabilities(samples), len(samples), self.settings)
 
 
 def hysteresis(probabilities: np.ndarray, length: int, settings: VoiceActivity) -> np.ndarray:

@@ -19,12 +19,13 @@ from pathlib import Path
 import numpy as np
 
 from emodag.conversation import telling
-from emodag.conversation.telling import UNJUDGED, UNKNOWN
+from emodag.conversation.telling import UNJUDGED
 from emodag.conversation.timeline import Feeling, Speaker, Timeline, Turn, TurningPoint
 from emodag.documents import words
 from emodag.documents.page import environment
 from emodag.errors import DataError
 from emodag.files import atomic_file
+from emodag.labels import UNKNOWN
 from emodag.plots import COLOURS
 
 #: The sound, which base64 makes a third larger, stays below so many bytes wherever speech at the lowest rate does.
@@ -242,20 +243,17 @@ def _told(timeline: Timeline, turn: Turn) -> str:
     told = f"{turn.speaker}, {telling.clock(turn.start)} to {telling.clock(turn.end)}"
     if turn.feeling is None:
         return f"{told}: {UNJUDGED}"
-    likely = ", ".join(f"{name} {share:.0%}" for name, share in _likely(timeline, turn.feeling)[:3])
+    likely = ", ".join(
+        f"{name} {share:.0%}" for name, share in telling.likely(timeline.classes, turn.feeling.probabilities)[:3]
+    )
     verdict = "unknown; best guesses " if turn.feeling.emotion == UNKNOWN else ""
     return f"{told}: {verdict}{likely}" + (f". {turn.text}" if turn.text else "")
-
-
-def _likely(timeline: Timeline, feeling: Feeling) -> list[tuple[str, float]]:
-    """The classes with their probabilities, the most probable first."""
-    return sorted(zip(timeline.classes, feeling.probabilities, strict=True), key=lambda each: -each[1])
 
 
 def _line(timeline: Timeline, number: int, turn: Turn) -> _Line:
     """A turn as a line of the transcript."""
     kind = UNJUDGED if turn.feeling is None else turn.feeling.emotion
-    likely = [] if turn.feeling is None else _likely(timeline, turn.feeling)
+    likely = [] if turn.feeling is None else telling.likely(timeline.classes, turn.feeling.probabilities)
     at, stops = 0.0, []
     for name, share in likely:
         stops.append(f"{COLOURS[name]} {100 * at:.0f}% {100 * (at + share):.0f}%")

@@ -488,3 +488,32 @@ def variance_of_correlation(values, weights, work, out):
         for t in range(len(work)):
             square += (work[t] - mean) * (work[t] - mean)
         out[r] = square / len(work)
+
+
+@_compiled
+def peaks(values: np.ndarray, height: float, prominence: float) -> np.ndarray:
+    """Where values float64 [values] peak, bool [values]; the middle of a plateau stands for it.
+
+    A peak is no lower than ``height`` and stands out by ``prominence``: by so much the values fall on both sides before
+    they rise above it, or end. The same as ``scipy.signal.find_peaks``, which takes long to import.
+    """
+    found = np.zeros(len(values), np.bool_)
+    first = 1
+    while first < len(values) - 1:
+        last = first
+        while last < len(values) - 1 and values[last + 1] == values[first]:
+            last += 1
+        peak = values[first]
+        if last < len(values) - 1 and values[first - 1] < peak and values[last + 1] < peak and peak >= height:
+            left = right = peak
+            place = first - 1
+            while place >= 0 and values[place] <= peak:
+                left = min(left, values[place])
+                place -= 1
+            place = last + 1
+            while place < len(values) and values[place] <= peak:
+                right = min(right, values[place])
+                place += 1
+            found[(first + last) // 2] = peak - max(left, right) >= prominence
+        first = last + 1
+    return found

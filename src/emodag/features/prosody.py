@@ -280,13 +280,19 @@ def _fourier_resampled(samples: np.ndarray, rate: int, target: int) -> np.ndarra
     it, moves the formants by 3 %.
     """
     import scipy.fft
-    import scipy.signal
 
     common = math.gcd(rate, target)
     # Zeros up to a length that is a whole number of periods of both rates, and fast to transform.
     parts = scipy.fft.next_fast_len(math.ceil(len(samples) * common / rate), real=True)
     padded = np.pad(samples, (0, parts * rate // common - len(samples)))
-    return scipy.signal.resample(padded, parts * target // common)[: round(len(samples) * target / rate)]
+    length = parts * target // common
+    # As scipy.signal.resample, which takes long to import.
+    shared = min(length, len(padded))
+    spectrum = scipy.fft.rfft(padded)[: shared // 2 + 1]
+    if shared % 2 == 0 and length != len(padded):
+        spectrum[shared // 2] *= 2 if length < len(padded) else 0.5
+    whole = scipy.fft.irfft(spectrum / (len(padded) / length), n=length, overwrite_x=True)
+    return whole[: round(len(samples) * target / rate)]
 
 
 def _voice(
@@ -410,12 +416,12 @@ def _voiced_stretches(voiced: np.ndarray, hop: float, duration: float) -> tuple[
 
 def _syllables(intensity: np.ndarray, voiced: np.ndarray) -> int:
     """Syllable nuclei: voiced peaks of intensity (dB) [frames] between dips of 2 dB."""
-    import scipy.signal
-
     # The 99th percentile for the loudest frame, so that a click does not count as one (de Jong and Wempe).
     threshold = np.percentile(intensity, 99) - 25
-    peaks, _ = scipy.signal.find_peaks(intensity, height=threshold, prominence=2)
-    return int(np.count_nonzero(voiced[peaks]))
+    from emodag.features import kernels
+
+    peaks = kernels.peaks(np.ascontiguousarray(intensity, np.float64), threshold, 2.0)
+    return int(np.count_nonzero(voiced & peaks))
 
 
 def _pauses(turns: Turns, duration: float) -> tuple[float, float, float]:

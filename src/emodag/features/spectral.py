@@ -8,6 +8,7 @@ that librosa has equal its functions of version 0.11 on the same STFT.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from functools import lru_cache
@@ -208,18 +209,15 @@ def _bank(
     band_split: float,
     rolloff: float,
 ) -> kernels.Bank:
-    # Imported here because librosa's filters bring numba, which `import emodag` shall not wait for.
-    import librosa.filters
-    import scipy.signal
-
+    # Imported here because it brings numba, which `import emodag` shall not wait for.
     from emodag.features import kernels
 
     frequencies = np.fft.rfftfreq(n_fft, 1 / SAMPLE_RATE)
-    mel = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=n_fft, n_mels=n_mels, fmin=fmin, fmax=fmax)
-    chroma = librosa.filters.chroma(sr=SAMPLE_RATE, n_fft=n_fft, n_chroma=CHROMA, tuning=0.0)
+    mel = _mel_bank(n_fft, n_mels, fmin, fmax)
+    chroma = _chroma_bank(n_fft)
     cosines = scipy.fft.dct(np.eye(n_mels), norm="ortho", axis=0)[:n_mfcc]
     return kernels.Bank(
-        scipy.signal.get_window("hann", win_length, fftbins=True),
+        _hann(win_length),
         frequencies.astype(np.float32),
         *_weights(mel),
         *_weights(chroma),
@@ -230,6 +228,47 @@ def _bank(
         split=int(np.searchsorted(frequencies, band_split)),
         rolloff=np.float32(rolloff),
     )
+
+
+def _mel_bank(n_fft: int, n_mels: int, fmin: float, fmax: float) -> np.ndarray:
+    """How much of each bin belongs to each mel band, float32 [bands, bins]: Slaney's triangles of equal area.
+
+    These are the bits of ``librosa.filters.mel``. Importing librosa's filters takes longer than all else that is needed
+    to recognise one clip.
+    """
+    linear, step = 1000.0, np.log(6.4) / 27.0  # Hz up to which mels are linear, 15 of them; the steps of the logarithm
+    scale = 200.0 / 3
+
+    def mels(hertz: float) -> float:
+        return linear / scale + np.log(hertz / linear) / step if hertz >= linear else hertz / scale
+
+    edges = np.linspace(mels(fmin), mels(fmax), n_mels + 2)
+    edges = np.where(edges >= linear / scale, linear * np.exp(step * (edges - linear / scale)), scale * edges)
+    widths = np.diff(edges)[:, np.newaxis]
+    ramps = np.subtract.outer(edges, np.fft.rfftfreq(n_fft, 1 / SAMPLE_RATE))
+    bank = np.maximum(0, np.minimum(-ramps[:-2] / widths[:-1], ramps[2:] / widths[1:])).astype(np.float32)
+    bank *= (2.0 / (edges[2:] - edges[:-2]))[:, np.newaxis]
+    return bank
+
+
+def _chroma_bank(n_fft: int) -> np.ndarray:
+    """How much of each bin belongs to each pitch class from C on, float32 [12, bins]; Gaussians (Ellis 2007).
+
+    These are the bits of ``librosa.filters.chroma``, which imports a module that takes longer to load than everything
+    else that is needed to recognise one clip.
+    """
+    frequencies = np.linspace(0, SAMPLE_RATE, n_fft, endpoint=False)[1:]
+    places = CHROMA * np.log2(frequencies / (440.0 / 16))  # semitones above A0
+    # The bin of 0 Hz is taken to lie an octave and a half below the next.
+    places = np.concatenate(([places[0] - 1.5 * CHROMA], places))
+    widths = np.concatenate((np.maximum(places[1:] - places[:-1], 1.0), [1]))
+    distances = np.subtract.outer(places, np.arange(CHROMA, dtype=float)).T
+    distances = np.remainder(distances + CHROMA / 2 + 10 * CHROMA, CHROMA) - CHROMA / 2
+    bumps = np.exp(-0.5 * (2 * distances / widths) ** 2)
+    bumps /= np.sum(bumps**2, axis=0) ** 0.5
+    # Octaves around the fifth above A0 tell most.
+    bumps *= np.exp(-0.5 * ((places / CHROMA - 5.0) / 2) ** 2)
+    return np.ascontiguousarray(np.roll(bumps, -3, axis=0)[:, : n_fft // 2 + 1], dtype=np.float32)
 
 
 def _weights(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -408,9 +447,11 @@ def _delta(values: np.ndarray, order: int, out: np.ndarray) -> None:
 
 @lru_cache(maxsize=2)
 def _delta_weights(order: int) -> np.ndarray:
-    import scipy.signal
-
-    return scipy.signal.savgol_coeffs(DELTA_WIDTH, order, deriv=order, use="dot").astype(np.float32)
+    # Least squares over powers of the distance from the middle; the coefficient of the highest is order! times it.
+    powers = np.arange(-(DELTA_WIDTH // 2), DELTA_WIDTH // 2 + 1.0) ** np.arange(order + 1)[:, np.newaxis]
+    wanted = np.zeros(order + 1)
+    wanted[order] = math.factorial(order)
+    return np.linalg.lstsq(powers, wanted)[0].astype(np.float32)
 
 
 def _octaves(n_fft: int) -> np.ndarray:
@@ -433,14 +474,17 @@ def _octaves(n_fft: int) -> np.ndarray:
 
 def _basis(n_fft: int, win_length: int) -> np.ndarray:
     """Windowed cosine and sine waves of every bin, float64 [bins, 2, win_length]; none for long transforms."""
-    import scipy.signal
-
     bins = n_fft // 2 + 1
     if bins * win_length > LONGEST_BASIS:
         return np.empty((0, 2, win_length))
     turns = np.outer(np.arange(bins), np.arange(win_length)) % n_fft / n_fft
     waves = np.stack([np.cos(2 * np.pi * turns), np.sin(2 * np.pi * turns)], axis=1)
-    return waves * scipy.signal.get_window("hann", win_length, fftbins=True)
+    return waves * _hann(win_length)
+
+
+def _hann(length: int) -> np.ndarray:
+    """A periodic Hann window, float64 [length]: the bits of ``scipy.signal``'s, which takes long to import."""
+    return 0.5 + 0.5 * np.cos(np.linspace(-np.pi, np.pi, length + 1))[:-1]
 
 
 def _tonnetz_axes() -> np.ndarray:

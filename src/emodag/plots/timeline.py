@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emodag.conversation import telling
-from emodag.conversation.telling import UNJUDGED, UNKNOWN
+from emodag.conversation.telling import UNJUDGED
+from emodag.labels import UNKNOWN
 from emodag.plots.base import COLOURS, FAINT, INK, bare, figure_with_axes, set_titles
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from emodag import audio, corpora
 from emodag.corpora import NotAClip, files_in
+from emodag.diarization.training import FIRST_TEST_ACTOR
 from emodag.diarization.training.fitting import fit_segmentation, fit_voices
 from emodag.diarization.training.mixtures import Clip
 from emodag.diarization.training.networks import export_segmentation, export_voices
@@ -28,7 +29,6 @@ CORPORA = {
     "emodb": ("emodb", 1),
     "tess": ("tess", 7),
 }
-FIRST_TEST_ACTOR = 1046
 
 
 def training_clips(place: Path) -> dict[str, list[Clip]]:

@@ -17,6 +17,7 @@ import numpy as np
 from emodag.audio import SAMPLE_RATE
 from emodag.errors import ParamsError
 from emodag.features.encoders.base import GUIDE, Encoder, EncoderFacts, cut, sha256
+from emodag.inference import onnx_session
 from emodag.params import Encoder as Settings
 from emodag.params import FrontEnd
 
@@ -94,13 +95,9 @@ def _bank(front_end: FrontEnd) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _session(path: Path):
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
     try:
         # As bytes: weights outside the file, which its digest would not cover, are refused.
-        return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+        return onnx_session(path.read_bytes())
     except Exception as error:  # onnxruntime's errors share no base class
         reason = " ".join(str(error).split())[:200]
         raise ParamsError(f"featurize.encoder.model: {path} is no ONNX model in one file: {reason}") from None
