@@ -40,9 +40,7 @@ repro: $(READY) ## run the pipeline; only what changed is computed
 
 test: $(OPTIONS) ## run the tests; those on real corpora need ../shared or EMODAG_SHARED
 	@# A process that crashes ends the run: the others would wait for its tests for ever.
-	python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0 --ignore tests/features/test_egemaps.py
-	@# openSMILE's native code crashed once in a process that other tests had filled with native libraries.
-	python -m pytest tests/features/test_egemaps.py
+	python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 lint: $(READY) ## check style and formatting
 	ruff check .

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -17,7 +19,10 @@ RATE = audio.SAMPLE_RATE
 
 @pytest.fixture
 def opensmile():
-    return pytest.importorskip("opensmile", reason="opensmile is optional: requirements-options.txt")
+    if find_spec("opensmile") is None:
+        pytest.skip("opensmile is optional: requirements-options.txt")
+    egemaps.names()  # loads it in the way that TensorFlow does not disturb
+    return importlib.import_module("opensmile")
 
 
 def test_values_are_those_of_opensmile(opensmile, shared):
@@ -65,3 +70,16 @@ def test_nothing_imports_it_by_default():
         "print('opensmile' in sys.modules)"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
+
+
+def test_tensorflow_in_the_same_process_does_not_crash_it(opensmile):
+    """Its C++ symbols have the names of some of openSMILE's."""
+    code = (
+        "import numpy as np, keras; from emodag.features import egemaps;"
+        "model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(2)]); model.compile(loss='mse');"
+        "model.fit(np.zeros((8, 4)), np.zeros((8, 2)), verbose=0);"
+        "sound = np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32);"
+        "print(np.isfinite(egemaps.functionals(sound)).all())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.split()[-1:]) == (0, ["True"]), done.stderr[-2000:]

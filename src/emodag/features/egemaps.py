@@ -9,7 +9,11 @@ computing. IEEE Transactions on Affective Computing 7(2), 190-202.
 
 from __future__ import annotations
 
+import ctypes
+import os
 from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,6 +56,7 @@ def functionals(samples: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _smile() -> opensmile.Smile:
+    _load_apart()
     try:
         import opensmile
     except ImportError:
@@ -60,3 +65,16 @@ def _smile() -> opensmile.Smile:
             "`pip install -r requirements-options.txt` (its licence allows research only) or set egemaps: false"
         ) from None
     return opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.Functionals)
+
+
+def _load_apart() -> None:
+    """Load openSMILE's library so that its own C++ symbols win.
+
+    Where TensorFlow was loaded before, openSMILE would else call functions of TensorFlow's that have the same names,
+    and crash the process. What ``import opensmile`` loads afterwards is the library that is there already.
+    """
+    found = find_spec("opensmile")
+    if found is None or not hasattr(os, "RTLD_DEEPBIND"):  # only glibc has it
+        return
+    for library in Path(found.origin).parent.glob("core/bin/*/libSMILEapi.so"):
+        ctypes.CDLL(str(library), mode=os.RTLD_NOW | os.RTLD_DEEPBIND)
