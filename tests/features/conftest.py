@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
+
+from emodag.features import egemaps
+
+
+@pytest.fixture(scope="session")
+def opensmile():
+    """The package, for tests that need it."""
+    if find_spec("opensmile") is None:
+        pytest.skip("opensmile is optional: requirements-options.txt")
+    egemaps.names()  # loads it in the way that TensorFlow does not disturb
+    return import_module("opensmile")
 
 
 @pytest.fixture(params=["silence", "direct current", "noise", "square wave"])

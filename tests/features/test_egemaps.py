@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import subprocess
 import sys
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -15,14 +13,6 @@ from emodag.errors import ParamsError
 from emodag.features import egemaps
 
 RATE = audio.SAMPLE_RATE
-
-
-@pytest.fixture
-def opensmile():
-    if find_spec("opensmile") is None:
-        pytest.skip("opensmile is optional: requirements-options.txt")
-    egemaps.names()  # loads it in the way that TensorFlow does not disturb
-    return importlib.import_module("opensmile")
 
 
 def test_values_are_those_of_opensmile(opensmile, shared):

@@ -51,9 +51,9 @@ def assert_complete(features, samples, settings):
 
 
 @pytest.mark.parametrize("with_egemaps", [False, True])
-def test_every_column_has_a_name_of_its_own(with_egemaps):
+def test_every_column_has_a_name_of_its_own(with_egemaps, request):
     if with_egemaps:
-        pytest.importorskip("opensmile", reason="opensmile is optional: requirements-options.txt")
+        request.getfixturevalue("opensmile")
     found = names(changed(frames=EVERY_GROUP, egemaps=with_egemaps))
     assert list(found.frames) == list(EVERY_GROUP)
     assert len(set(found.columns)) == len(found.columns)
@@ -103,8 +103,7 @@ def test_a_clip_is_cleaned_before_anything_is_computed(speech):
     assert not np.array_equal(found.frames, extract(speech, SETTINGS).frames)
 
 
-def test_egemaps_come_last_where_asked_for(speech):
-    pytest.importorskip("opensmile", reason="opensmile is optional: requirements-options.txt")
+def test_egemaps_come_last_where_asked_for(speech, opensmile):
     settings = changed(egemaps=True)
     features = extract(speech, settings)
     assert_complete(features, speech, settings)
