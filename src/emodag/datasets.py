@@ -123,14 +123,18 @@ def describe(data: Dataset) -> str:
 
 
 def _read(folder: Path, needs: Needs, inputs: Inputs) -> Dataset:
-    # Arrays stay mapped, but as plain ones: a `memmap` would be pickled whole for every worker instead of shared.
     stored = open_features(folder)
-    speech = Speech(
+    return Dataset(stored.index, speech_in(folder, stored, needs, inputs), stored.settings, str(folder))
+
+
+def speech_in(folder: Path, stored: StoredFeatures, needs: Needs, inputs: Inputs) -> Speech:
+    """Those parts of stored features that are needed; see :func:`load`, and ``folder`` is for messages."""
+    # Arrays stay mapped, but as plain ones: a `memmap` would be pickled whole for every worker instead of shared.
+    return Speech(
         **(_features(folder, stored, inputs) if needs.features else {}),
         frames=_frames(folder, stored, needs.groups) if needs.groups else None,
         embedding_frames=_embedding_frames(folder, stored) if needs.embedding_frames else None,
     )
-    return Dataset(stored.index, speech, stored.settings, str(folder))
 
 
 def _features(folder: Path, stored: StoredFeatures, inputs: Inputs) -> dict[str, Any]:

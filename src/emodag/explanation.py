@@ -33,10 +33,11 @@ from emodag.bundle import Bundle, load
 from emodag.cleaning import clean
 from emodag.evaluation.calibration import tempered
 from emodag.feature_groups import Part, Player, players_of
+from emodag.featurizer import Spoken
 from emodag.files import atomic_file, write_json
 from emodag.labels import UNKNOWN
 from emodag.params import Encoder, FrameGroups
-from emodag.recognition import Recogniser, Spoken, read
+from emodag.recognition import Recogniser, read
 from emodag.speech import Speech, sequences_of
 
 #: Pairs of permutations that Shapley values are averaged over.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -14,14 +13,13 @@ from pydantic import ValidationError
 from emodag import audio
 from emodag.adaptation import Groups
 from emodag.bundle import Bundle
-from emodag.cleaning import clean
 from emodag.errors import AudioError, DataError
 from emodag.evaluation.calibration import tempered
 from emodag.features import encoders
-from emodag.features.corpus import cut, span_of
 from emodag.features.encoders import Embedding
-from emodag.features.extraction import ClipFeatures, extract, names
+from emodag.features.extraction import ClipFeatures, names
 from emodag.features.store import described
+from emodag.featurizer import Featurizer, Spoken
 from emodag.labels import UNKNOWN
 from emodag.params import Diarize, Encoder, Featurize, Section
 from emodag.speech import Sequences, Speech, sequences_of
@@ -35,15 +33,6 @@ class Recognition(NamedTuple):
     raw: np.ndarray  #: the model's own probabilities, float32 [clips, classes]
     probabilities: np.ndarray  #: calibrated, float64 [clips, classes]
     emotions: tuple[str, ...]  #: the most probable class of each, or :data:`~emodag.labels.UNKNOWN`
-
-
-class Spoken(NamedTuple):
-    """The speech of a recording."""
-
-    samples: np.ndarray  #: float32 [samples] at 16 kHz
-    start: float  #: s, where they begin in the recording
-    turns: list[tuple[float, float]]  #: s, within the samples
-    is_speech: bool = True  #: whether any was found; if not, this is all of the recording
 
 
 class Recogniser:
@@ -68,6 +57,7 @@ class Recogniser:
         placed = featurize.encoder.model_copy(update={"kind": kind, "model": where.model, "folder": where.folder})
         self.featurize = featurize.model_copy(update={"encoder": placed})
         self._encoder = encoders.describe(placed)
+        self._featurizer = Featurizer(self.featurize, _section(Diarize, bundle.diarize), self._encoder)
         self._check_settings()
 
     def _check_settings(self) -> None:
@@ -114,39 +104,12 @@ class Recogniser:
         return Recognition(raw, probabilities, emotions)
 
     def spoken(self, samples: np.ndarray) -> Spoken:
-        """The speech of a recording, cut as ``featurize.trim`` says; all of it where no speech is found."""
-        turns = self._turns(samples)
-        is_speech = bool(turns)
-        turns = turns or [(0.0, round(len(samples) / audio.SAMPLE_RATE, 6))]
-        span = span_of(turns) if self.featurize.trim else None
-        kept, within = cut(samples, span, turns)
-        return Spoken(kept, span[0] if span else 0.0, within, is_speech)
-
-    def _turns(self, samples: np.ndarray) -> list[tuple[float, float]]:
-        """When somebody speaks in a recording, s, by start."""
-        settings = _section(Diarize, self.bundle.diarize)
-        if settings.backend == "bundled" and settings.speakers in ("one", 1):
-            # What the diarizer does for one speaker, without pyannote.core, which imports matplotlib.
-            from emodag.diarization.base import check_samples
-
-            check_samples(samples)
-            regions = self._voice_activity.regions(samples) / audio.SAMPLE_RATE
-            return [(round(start, 6), round(end, 6)) for start, end in regions.tolist()]
-        from emodag.diarization.turns import to_turns
-
-        annotation = self._diarizer.diarize(samples, uri="recording")
-        return [(turn.start, turn.end) for turn in to_turns(annotation, "recording").itertuples()]
-
-    @cached_property
-    def _voice_activity(self):
-        from emodag.diarization.voice_activity import VoiceActivityDetector
-
-        return VoiceActivityDetector(_section(Diarize, self.bundle.diarize).vad)
+        """The speech of a recording; see :meth:`emodag.featurizer.Featurizer.spoken`."""
+        return self._featurizer.spoken(samples)
 
     def speech(self, clips: Sequence[Spoken]) -> Speech:
         """Clips as the model sees them, before adaptation."""
-        found = [extract(clip.samples, self.featurize, clip.turns) for clip in clips]
-        embeddings = self._embeddings(clips)
+        found, embeddings = self._featurizer.features(clips), self._featurizer.embeddings(clips)
         return Speech(
             self._features(found, embeddings) if self.bundle.names else None,
             self.bundle.names,
@@ -169,18 +132,6 @@ class Recogniser:
         place = {name: number for number, name in enumerate(names(self.featurize).columns)}
         columns = [place[name] for name in self.bundle.columns]
         return sequences_of([each[:, columns] for each in frames], self.bundle.columns)
-
-    def _embeddings(self, clips: Sequence[Spoken]) -> list[Embedding]:
-        if self._encoder is None:
-            return []
-        session = encoders.open_encoder(self._encoder, self.featurize.encoder)
-        return session.embed([clean(clip.samples, self.featurize.clean) for clip in clips])
-
-    @cached_property
-    def _diarizer(self):
-        from emodag.diarization.base import create
-
-        return create(_section(Diarize, self.bundle.diarize))
 
 
 def read(path: str | Path) -> np.ndarray:

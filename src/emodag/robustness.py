@@ -28,11 +28,12 @@ from emodag.bundle import Bundle
 from emodag.errors import DataError
 from emodag.evaluation import confusion_matrix, percentiles, resample, unweighted_average_recall
 from emodag.features.corpus import Clip, clips_of, cut, read_source
+from emodag.featurizer import Spoken
 from emodag.parallel import parallel_map
 from emodag.params import Encoder, Evaluate, Gain, Noise, Params, Reverb, Telephone, Transform
 from emodag.params import Robustness as Settings
 from emodag.predict import decisions
-from emodag.recognition import Recogniser, Spoken
+from emodag.recognition import Recogniser
 from emodag.speech import Speech, joined
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pandera.pandas as pa
 from numpy.lib import format as npy
 
 from emodag import schema
@@ -71,10 +72,11 @@ class FeatureWriter:
 
     Args:
         folder: to write to.
-        clips: the columns of :data:`emodag.schema.INDEX` that a manifest has, in the order in which clips are added.
+        clips: the columns of the index that say what the clips are, in the order in which clips are added.
         names: of the features.
         settings: under which they are computed.
         encoder: that gives the embeddings, if there is one.
+        contract: of the index.
     """
 
     def __init__(
@@ -84,12 +86,14 @@ class FeatureWriter:
         names: FeatureNames,
         settings: Featurize,
         encoder: EncoderFacts | None = None,
+        contract: pa.DataFrameSchema = schema.INDEX,
     ):
         self._folder = folder
         self._clips = clips
         self._names = names
         self._settings = settings
         self._encoder = encoder
+        self._contract = contract
         self._embedding_names = encoder.names(settings.encoder.pooling) if encoder else ()
         self._counts: list[tuple[int, int]] = []
 
@@ -132,7 +136,7 @@ class FeatureWriter:
             return
         if len(self._counts) != len(self._clips):
             raise DataError(f"{self._folder}: features of {len(self._counts)} clips, where {len(self._clips)} are due")
-        schema.write(self._index(), schema.INDEX, self._folder / "index.parquet")
+        schema.write(self._index(), self._contract, self._folder / "index.parquet")
         write_json(
             self._folder / "features.json",
             {
@@ -182,8 +186,8 @@ class StoredFeatures(NamedTuple):
         return self.embedding_frames[first : first + count]
 
 
-def open_features(folder: Path) -> StoredFeatures:
-    """Open what :class:`FeatureWriter` wrote.
+def open_features(folder: Path, contract: pa.DataFrameSchema = schema.INDEX) -> StoredFeatures:
+    """Open what :class:`FeatureWriter` wrote with an index by a contract.
 
     Raises:
         DataError: a file is missing, unreadable, or does not fit the others.
@@ -197,7 +201,7 @@ def open_features(folder: Path) -> StoredFeatures:
         raise DataError(f"{folder}: features of an older version (no {error}); run `dvc repro` again") from None
     except (OSError, EOFError, ValueError) as error:
         raise DataError(f"{folder}: no readable features ({error}); run `dvc repro` to compute them") from None
-    index = schema.read(folder / "index.parquet", schema.INDEX)
+    index = schema.read(folder / "index.parquet", contract)
     names = FeatureNames({group: tuple(each) for group, each in described["frames"].items()}, tuple(described["names"]))
     expected = {
         FRAMES: (index["frames"].sum(), len(names.columns)),
