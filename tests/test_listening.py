@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import tracemalloc
 from types import SimpleNamespace
 
 import av
@@ -70,6 +71,22 @@ def test_long_files_are_read_block_by_block_to_the_same_samples(tmp_path, kind):
     path = tmp_path / f"long.{kind}"
     soundfile.write(path, sweep(22_050, 40.0), 22_050)
     np.testing.assert_array_equal(read(path, mono=True).samples(), recognition.read(path))
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(16_000, 1), (44_100, 2)])
+def test_memory_holds_the_recording_at_16_bits_and_one_block(tmp_path, rate, channels):
+    path, seconds = tmp_path / "long.wav", 300
+    soundfile.write(path, np.resize(audio.to_pcm16(sweep(rate, 10.0, channels)), (seconds * rate, channels)), rate)
+    tracemalloc.start()
+    try:
+        sound = read(path)
+        held, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert sound.pcm.nbytes == 2 * seconds * 16_000 * channels
+    # What grows has an eighth in reserve.
+    assert held < 1.15 * sound.pcm.nbytes + 1e6
+    assert peak < held + 16e6
 
 
 def test_stretches_are_parts_of_the_samples():

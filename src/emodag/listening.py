@@ -8,6 +8,7 @@ block, so that memory grows by 16 bits a sample and channel at 16 kHz, 115 MB an
 from __future__ import annotations
 
 import io
+import math
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -121,16 +122,27 @@ def read(name: str | Path, *, mono: bool = False) -> Sound:
             or ``too_short`` (nothing is left at 16 kHz).
     """
     if str(name) == STDIN:
-        return _read(io.BytesIO(sys.stdin.buffer.read()), STDIN, mono)
+        return decode(io.BytesIO(sys.stdin.buffer.read()), STDIN, mono=mono)
     path = Path(name)
     try:
         with path.open("rb") as file:
-            return _read(file, path.name, mono)
+            return decode(file, path.name, mono=mono)
     except OSError as error:
         raise AudioError("unreadable", f"{path}: {error.strerror}") from None
 
 
-def _read(file: IO[bytes], name: str, mono: bool) -> Sound:
+def decode(file: IO[bytes], name: str, *, mono: bool = False, longest: float = math.inf) -> Sound:
+    """Read a recording from an open file; see :func:`read`.
+
+    Args:
+        file: that can seek.
+        name: of the recording.
+        mono: as in :func:`read`.
+        longest: s; whoever sends more is refused once so much is decoded, whatever the header promised.
+
+    Raises:
+        AudioError: as in :func:`read`, or ``too_long``.
+    """
     audio.check_head(file.read(audio.HEAD), name)
     file.seek(0)
     try:
@@ -138,7 +150,7 @@ def _read(file: IO[bytes], name: str, mono: bool) -> Sound:
     except soundfile.LibsndfileError as error:
         file.seek(0)
         stream = _FFmpeg(file, name, error.error_string)
-    pcm = _resampled(stream, name, mono)
+    pcm = _resampled(stream, name, mono, longest)
     if not len(pcm):
         raise AudioError("too_short", f"{name} holds no sample at {audio.SAMPLE_RATE} Hz")
     return Sound(name, pcm, stream.rate, stream.notes())
@@ -210,7 +222,7 @@ class _FFmpeg(_Stream):
         import av
 
         try:
-            self._container = av.open(file)
+            self._container = av.open(file, metadata_errors="replace")  # titles in any encoding, or none
         except av.error.FFmpegError as error:
             raise AudioError(
                 "not_audio", f"{name} is no audio that can be decoded: {why}; FFmpeg: {error.strerror}"
@@ -238,14 +250,16 @@ class _FFmpeg(_Stream):
         return audio.promised_duration(self._container)
 
 
-def _resampled(stream: _Stream, name: str, mono: bool) -> np.ndarray:
+def _resampled(stream: _Stream, name: str, mono: bool, longest: float) -> np.ndarray:
     """All of a stream at 16 kHz, int16 [samples, channels]."""
     import soxr
 
-    parts: list[np.ndarray] = []
+    # Grows in place; blocks that are joined in the end would be there twice for a moment.
+    pcm, channels = bytearray(), 1
     resampler = None
-    blocks = stream.blocks()
-    for block in blocks:
+    for block in stream.blocks():
+        if stream.decoded > longest * stream.rate:
+            raise AudioError("too_long", f"{name} is longer than {longest:g} s")
         if not np.isfinite(block).all():
             bad = int(np.count_nonzero(~np.isfinite(block)))
             raise AudioError("not_finite", f"{name}: {bad} samples near {stream.decoded / stream.rate:.1f} s are NaN")
@@ -257,8 +271,9 @@ def _resampled(stream: _Stream, name: str, mono: bool) -> np.ndarray:
                     stream.rate, audio.SAMPLE_RATE, block.shape[1], dtype="float32", quality="HQ"
                 )
             block = resampler.resample_chunk(block)
-        parts.append(audio.to_pcm16(block))
+        channels = block.shape[1]
+        pcm += audio.to_pcm16(block).tobytes()
     if resampler is not None:
-        rest = resampler.resample_chunk(np.empty((0, parts[0].shape[1]), np.float32), last=True)
-        parts.append(audio.to_pcm16(rest))
-    return np.concatenate(parts) if parts else np.empty((0, 1), np.int16)
+        rest = resampler.resample_chunk(np.empty((0, channels), np.float32), last=True)
+        pcm += audio.to_pcm16(rest).tobytes()
+    return np.frombuffer(pcm, np.int16).reshape(-1, channels)

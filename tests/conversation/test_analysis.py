@@ -176,6 +176,22 @@ def test_overlap_is_the_time_that_anybody_else_speaks():
     assert turns((0, 4, "a"), (1, 2, "b"), (1.5, 3, "c")) == [("a", 0, 4, 2), ("b", 1, 2, 1), ("c", 1.5, 3, 1.5)]
 
 
+def test_others_speak_for_as_long_as_pyannote_counts():
+    rng = np.random.default_rng(0)
+    starts, lengths = np.cumsum(rng.gamma(2, 0.7, 300)), rng.gamma(2, 0.6, 300)
+    speakers = rng.choice(list("abc"), 300)
+    found = annotation(*zip(starts, starts + lengths, speakers, strict=True))
+    others = others_than(found)
+    for speaker in found.labels():
+        timeline = found.subset([speaker], invert=True).get_timeline().support()
+        edges = [edge for segment in list(timeline)[:20] for edge in segment]
+        for start in [*rng.uniform(-5, starts[-1] + 5, 40), *edges]:
+            for length in (0.05, 1.0, 30.0, 1e4):
+                expected = timeline.crop(Segment(start, start + length)).duration()
+                assert others[speaker].between(start, start + length) == pytest.approx(expected, abs=1e-9)
+    assert others_than(annotation((0, 1, "alone")))["alone"].between(0, 9) == 0
+
+
 def test_where_all_talk_at_once_nothing_is_judged_unless_each_has_a_channel(clips, plain, settings):
     samples = [clips[speaker][0] for speaker in sorted(clips)[:2]]
     length = min(map(len, samples))

@@ -11,6 +11,8 @@ from emodag.conversation.analysis import analyse
 from emodag.conversation.voices import summary, told, voices
 from emodag.diarization.base import create
 from emodag.listening import Sound
+from emodag.recognition import read
+from emodag.synthesis import synthesize
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +94,41 @@ def test_a_party_in_each_channel_needs_no_clustering(parties, diarizer, plain, s
         if turn.feeling and not turn.windows:
             own = found.sound.between(turn.start, turn.end, found.channels[turn.speaker])
             np.testing.assert_allclose(turn.feeling.probabilities, plain([own]).probabilities[0], atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def ten(tmp_path_factory):
+    """Ten voices in turn, three clips each: the samples, and the truth."""
+    folder = tmp_path_factory.mktemp("ten") / "raw"
+    synthesize("demo_en", folder, speakers=10, takes=1, seed=0, jobs=1)
+    said = [sorted(speaker.glob("*.wav"))[:3] for speaker in sorted(folder.iterdir())]
+    truth, parts, place = Annotation(), [], 0
+    for path in (path for turn in zip(*said, strict=True) for path in turn):
+        samples = read(path)
+        truth[Segment(place / 16_000, (place + len(samples)) / 16_000)] = path.parent.name
+        parts += [samples, np.zeros(6400, np.float32)]
+        place += len(samples) + 6400
+    return np.concatenate(parts), truth
+
+
+@pytest.mark.parametrize("speakers", [None, 10])
+def test_ten_speakers_are_at_most_ten_and_nobody_is_missed(ten, speakers, diarizer, plain, settings):
+    samples, truth = ten
+    assert len(truth.labels()) == 10
+    found = voices(sound(samples), diarizer, speakers)
+    labels = found.annotation.labels()
+    assert 1 < len(labels) <= 10
+    if speakers:
+        assert len(labels) == speakers
+    # Clips begin and end with silence: 74 % of one was speech, more of the others.
+    heard = found.annotation.get_timeline().support()
+    assert all(heard.crop(clip).duration() > 0.6 * clip.duration for clip in truth.itersegments())
+    timeline = analyse(found, plain, settings)
+    assert {each.name for each in timeline.speakers} == set(labels)
+    # In a turn, pauses count as speech.
+    said = sum(found.annotation.label_duration(label) for label in labels)
+    assert sum(each.speech for each in timeline.speakers) == pytest.approx(said, rel=0.1)
+    assert any(turn.feeling for turn in timeline.turns)
 
 
 def test_both_in_both_channels_are_diarized_as_one_recording(parties, diarizer):

@@ -14,7 +14,7 @@ from emodag import audio
 from emodag.augmentation import replay
 from emodag.conversation.simulation import Simulation, Utterance, simulate
 from emodag.diarization.base import create
-from emodag.diarization.bundled import BundledDiarizer
+from emodag.diarization.bundled import BundledDiarizer, _gain
 from emodag.errors import AudioError, DiarizationError
 
 
@@ -87,6 +87,12 @@ class TestInterface:
         make(backend).diarize(copy, speakers=2)
         assert np.array_equal(copy, dialogue)
 
+    def test_16_bit_samples_are_the_same_recording(self, make, backend, dialogue):
+        pcm = np.stack([audio.to_pcm16(dialogue), np.zeros(len(dialogue), np.int16)], axis=1)[:, 0]
+        of_pcm, of_float = (make(backend).diarize(each) for each in (pcm, audio.as_kept(dialogue)))
+        assert of_pcm
+        assert list(of_pcm.itertracks(yield_label=True)) == list(of_float.itertracks(yield_label=True))
+
     @pytest.mark.parametrize("length", [0, 1, 160, 511, 512, 4800, 8000])
     def test_short_recordings(self, make, backend, dialogue, length):
         annotation = make(backend).diarize(dialogue[40000 : 40000 + length])
@@ -96,11 +102,12 @@ class TestInterface:
         ("samples", "reason"),
         [
             (np.zeros((2, 16000), np.float32), "wrong_format"),
-            (np.zeros(16000, np.int16), "wrong_format"),
+            (np.zeros((16000, 1), np.int16), "wrong_format"),
+            (np.zeros(16000, np.int32), "wrong_format"),
             (np.full(16000, np.nan, np.float32), "not_finite"),
             (np.r_[np.zeros(100), np.inf].astype(np.float32), "not_finite"),
         ],
-        ids=["stereo", "integers", "NaN", "infinite"],
+        ids=["stereo", "16-bit channels", "32-bit integers", "NaN", "infinite"],
     )
     def test_bad_samples_are_refused(self, make, backend, samples, reason):
         with pytest.raises(AudioError) as refused:
@@ -208,6 +215,17 @@ def test_a_call_is_told_apart_and_each_track_is_one_speaker(make, shared):
     assert len(annotation.labels()) == 2
     # 67 % with one speaker for all; 7 % was measured.
     assert error_rate(annotation, reference, 120) < 0.1
+
+
+def test_long_speech_is_levelled_piece_by_piece_to_the_same_gain(conversation):
+    whole = Timeline([Segment(7, 27)])
+    gain = _gain(conversation, whole)
+    pieces = Timeline([Segment(start, start + 1) for start in range(7, 27)])
+    long = np.tile(conversation[7 * audio.SAMPLE_RATE : 27 * audio.SAMPLE_RATE], 8)
+    assert _gain(long, Timeline([Segment(0, 160)])) == pytest.approx(gain, rel=1e-5)
+    assert _gain(conversation, pieces) == pytest.approx(gain, rel=1e-5)
+    spoken = conversation[7 * audio.SAMPLE_RATE : 27 * audio.SAMPLE_RATE] * gain
+    assert 10 * np.log10(np.mean(np.square(spoken, dtype=np.float64))) == pytest.approx(-26, abs=1e-3)
 
 
 def test_quiet_speech_is_heard_as_well(settings, conversation):

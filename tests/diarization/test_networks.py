@@ -45,6 +45,15 @@ def test_frames_hardly_depend_on_level(segmentation, conversation):
     assert (loud == soft).mean() > 0.97
 
 
+def test_16_bit_samples_are_the_same_sound(segmentation, encoder, conversation):
+    forms = (audio.to_pcm16(conversation), audio.as_kept(conversation))
+    frames = [segmentation.frames(each, 1.5) for each in forms]
+    for name in ("speech", "overlap", "change"):
+        assert np.array_equal(*(getattr(each, name) for each in frames))
+    stretches = [(112000, 116000), (350000, 410000)]
+    assert np.array_equal(*(encoder.statistics(each, stretches, 1.5) for each in forms))
+
+
 def test_power_is_that_of_a_tone_where_it_sounds():
     time = np.arange(16000) / audio.SAMPLE_RATE
     power = power_spectrum(np.where(time < 0.5, np.sin(2 * np.pi * 1000 * time), 0).astype(np.float32))

@@ -28,6 +28,17 @@ def test_one_party_per_channel(parties):
     assert separate_tracks(np.column_stack([parties, np.zeros(len(parties), np.float32)]))
 
 
+def test_16_bit_tracks_are_told_alike(parties):
+    assert separate_tracks(audio.to_pcm16(parties))
+    assert not separate_tracks(audio.to_pcm16(parties + 0.4 * parties[:, ::-1]))
+
+
+def test_parties_are_heard_however_late_they_speak(parties):
+    late = np.zeros((40 * 60 * audio.SAMPLE_RATE, 2), np.int16)
+    late[-len(parties) :] = audio.to_pcm16(parties)
+    assert separate_tracks(late)
+
+
 def test_both_parties_in_both_channels(parties):
     mixed = parties.sum(axis=1)
     for channels in ([mixed, mixed], [mixed, 0.3 * mixed], [mixed, -mixed]):

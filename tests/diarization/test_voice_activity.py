@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 
+from emodag import audio
 from emodag.audio import SAMPLE_RATE
 from emodag.diarization.voice_activity import FRAME, VoiceActivityDetector, hysteresis
 from emodag.params import VoiceActivity
@@ -104,6 +105,12 @@ def test_state_is_carried_from_call_to_call(conversation, monkeypatch):
     whole = VoiceActivityDetector(plain()).probabilities(conversation)
     monkeypatch.setattr("emodag.diarization.voice_activity._FRAMES_PER_CALL", 100)
     np.testing.assert_allclose(VoiceActivityDetector(plain()).probabilities(conversation), whole, atol=1e-6)
+
+
+def test_16_bit_samples_give_the_same_probabilities(conversation):
+    pcm = audio.to_pcm16(conversation)
+    found, expected = (VoiceActivityDetector(plain()).probabilities(each) for each in (pcm, pcm / np.float32(32768)))
+    assert np.array_equal(found, expected)
 
 
 @pytest.mark.parametrize("samples", [0, 1, 511, 512, 513, 16000])

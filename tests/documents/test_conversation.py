@@ -206,6 +206,11 @@ def test_any_rate_and_both_channels_are_heard(rate):
     assert np.fft.rfftfreq(len(heard), 1 / decoded_rate)[spectrum.argmax()] == pytest.approx(440, abs=2)
 
 
+def test_samples_of_16_bit_sound_like_the_same_as_floats():
+    pcm = np.rint(sound(2) * 32768).astype(np.int16)
+    assert conversation.encoded(pcm[:, None], RATE) == conversation.encoded(pcm / np.float32(32768), RATE)
+
+
 def test_a_longer_recording_gets_fewer_bits_a_second(monkeypatch):
     noise = np.random.default_rng(0).normal(size=30 * RATE, scale=0.1).astype(np.float32)
     full = len(conversation.encoded(noise, RATE))

@@ -40,13 +40,14 @@ from emodag.speech import Speech, joined
 
 if TYPE_CHECKING:
     from pyannote.core import Annotation
-    from pyannote.core import Timeline as Segments
 
     from emodag.bundle import Bundle
     from emodag.params import Analyze
 
 #: Stretches that are featurized before their sound is let go.
 _AT_ONCE = 32
+#: Segments that share less are neighbours, and what they share is rounding; s.
+_ROUNDING = 1e-6
 #: A narrower recording holds nothing in the upper half of what the models were trained on; Hz.
 _NARROW = 11_025
 
@@ -109,11 +110,16 @@ class Featurized:
 
 def featurized(voices: Voices, recogniser: Recogniser, settings: Analyze) -> Featurized:
     """Cut a conversation into what is judged, and featurize that; see :func:`analyse`."""
-    others = others_than(voices.annotation)
-    turns = turns_in(voices.annotation, others, settings.pause)
-    parts = [_parts(turn, others[turn.speaker], settings, apart=voices.apart) for turn in turns]
+    turns, parts = parts_of(voices, settings)
     units = [part for its_parts in parts for part in its_parts]
     return Featurized(voices, turns, parts, _speech(voices, units, recogniser) if units else None)
+
+
+def parts_of(voices: Voices, settings: Analyze) -> tuple[list[Stretch], list[list[Stretch]]]:
+    """The turns of a conversation by start, and what of each is judged: all of it, windows, or nothing."""
+    others = others_than(voices.annotation)
+    turns = turns_in(voices.annotation, others, settings.pause)
+    return turns, [_parts(turn, others[turn.speaker], settings, apart=voices.apart) for turn in turns]
 
 
 def timeline_of(
@@ -145,17 +151,38 @@ def timeline_of(
         speakers=speakers_in(turns),
         turning_points=turning_points(turns, settings.turning),
         notes=(*voices.sound.notes, *voices.notes(), *_notes(voices, turns)),
-        model=_model(bundle, settings, scores or {}),
+        model=model_of(bundle, settings, scores or {}),
     )
 
 
-def others_than(annotation: Annotation) -> dict[str, Segments]:
+@dataclass(frozen=True)
+class Others:
+    """When anybody but a certain speaker speaks: disjoint segments in order, s, float64 [segments] each."""
+
+    starts: np.ndarray
+    ends: np.ndarray
+
+    def between(self, start: float, end: float) -> float:
+        """For how long they speak between two moments, s.
+
+        pyannote.core's ``crop`` looks at every segment each time: for all turns of three hours, that is minutes.
+        """
+        near = slice(np.searchsorted(self.ends, start, side="right"), np.searchsorted(self.starts, end))
+        shared = np.minimum(self.ends[near], end) - np.maximum(self.starts[near], start)
+        return sum(shared[shared > _ROUNDING].tolist())
+
+
+def others_than(annotation: Annotation) -> dict[str, Others]:
     """When anybody else speaks, for each speaker."""
-    labels = annotation.labels()
-    return {label: annotation.subset([label], invert=True).get_timeline().support() for label in labels}
+    found = {}
+    for label in annotation.labels():
+        timeline = annotation.subset([label], invert=True).get_timeline().support()
+        bounds = np.array([(segment.start, segment.end) for segment in timeline], np.float64).reshape(-1, 2)
+        found[label] = Others(*bounds.T)
+    return found
 
 
-def turns_in(annotation: Annotation, others: Mapping[str, Segments], pause: float) -> list[Stretch]:
+def turns_in(annotation: Annotation, others: Mapping[str, Others], pause: float) -> list[Stretch]:
     """The turns of an annotation, by start, then end.
 
     Args:
@@ -170,7 +197,7 @@ def turns_in(annotation: Annotation, others: Mapping[str, Segments], pause: floa
         merged: list[Segment] = []
         for segment in annotation.label_timeline(speaker).support():
             gap = Segment(merged[-1].end, segment.start) if merged else None
-            if gap is not None and gap.duration < pause and not others[speaker].crop(gap):
+            if gap is not None and gap.duration < pause and not others[speaker].between(gap.start, gap.end):
                 merged[-1] = merged[-1] | segment
             else:
                 merged.append(segment)
@@ -178,13 +205,11 @@ def turns_in(annotation: Annotation, others: Mapping[str, Segments], pause: floa
     return sorted(found, key=lambda each: (each.start, each.end))
 
 
-def _stretch(speaker: str, start: float, end: float, others: Segments) -> Stretch:
-    from pyannote.core import Segment
-
-    return Stretch(speaker, start, end, others.crop(Segment(start, end)).duration())
+def _stretch(speaker: str, start: float, end: float, others: Others) -> Stretch:
+    return Stretch(speaker, start, end, others.between(start, end))
 
 
-def _parts(turn: Stretch, others: Segments, settings: Analyze, *, apart: bool) -> list[Stretch]:
+def _parts(turn: Stretch, others: Others, settings: Analyze, *, apart: bool) -> list[Stretch]:
     """What of a turn is given to the model: all of it, or windows; less what is too short or belongs to others too."""
     if turn.duration < settings.shortest:
         return []
@@ -192,7 +217,7 @@ def _parts(turn: Stretch, others: Segments, settings: Analyze, *, apart: bool) -
     return parts if apart else [part for part in parts if part.overlap <= settings.overlap * part.duration]
 
 
-def windows_of(turn: Stretch, others: Segments, window: float, hop: float) -> list[Stretch]:
+def windows_of(turn: Stretch, others: Others, window: float, hop: float) -> list[Stretch]:
     """Windows over a turn that is longer than one, evenly apart, by at most ``hop``; the last one ends with it."""
     count = 1 + int(np.ceil((turn.duration - window) / hop))
     starts = np.linspace(turn.start, turn.end - window, count).tolist()
@@ -383,7 +408,8 @@ def _notes(voices: Voices, turns: Sequence[Turn]) -> Iterator[str]:
         yield f"speakers overlap in {overlap / speech:.0%} of the speech; there, both are heard in what is judged"
 
 
-def _model(bundle: Bundle, settings: Analyze, scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def model_of(bundle: Bundle, settings: Analyze, scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What a timeline says of the model; see :attr:`Timeline.model`, and ``scores`` as in :func:`analyse`."""
     by = bundle.adapter.settings.by
     return {
         "name": bundle.model,

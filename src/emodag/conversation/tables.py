@@ -64,8 +64,8 @@ def described(timeline: Timeline) -> dict[str, Any]:
                 "speaker": turn.speaker,
                 "overlap": round(turn.overlap, _SECONDS),
                 "text": turn.text,
-                "feeling": None if turn.feeling is None else _felt(turn.feeling, timeline.classes),
-                "windows": [_felt(each, timeline.classes) for each in turn.windows],
+                "feeling": None if turn.feeling is None else felt(turn.feeling, timeline.classes),
+                "windows": [felt(each, timeline.classes) for each in turn.windows],
             }
             for turn in timeline.turns
         ],
@@ -74,7 +74,8 @@ def described(timeline: Timeline) -> dict[str, Any]:
     }
 
 
-def _felt(feeling: Feeling, classes: tuple[str, ...]) -> dict[str, Any]:
+def felt(feeling: Feeling, classes: tuple[str, ...]) -> dict[str, Any]:
+    """What was heard in a stretch, as JSON holds it."""
     return _rounded(
         {
             "start": feeling.start,

@@ -5,17 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from emodag.audio import SAMPLE_RATE
 from emodag.listening import Sound
 
 if TYPE_CHECKING:
     from pyannote.core import Annotation
 
     from emodag.diarization.base import Diarizer
-
-_TELLING = 1800  # s
 
 
 @dataclass(frozen=True)
@@ -76,23 +71,17 @@ def voices(sound: Sound, diarizer: Diarizer, speakers: int | None = None) -> Voi
     from pyannote.core import Annotation
 
     from emodag.diarization.base import speaker_name
+    from emodag.diarization.tracks import separate_tracks
 
     channels = sound.pcm.shape[1]
-    if channels > 1 and speakers in (None, channels) and _separate(sound):
+    if channels > 1 and speakers in (None, channels) and separate_tracks(sound.pcm):
         found = Annotation(uri=sound.name)
         for channel in range(channels):
-            speech = diarizer.diarize(sound.samples(channel), speakers=1, uri=sound.name)
+            speech = diarizer.diarize(sound.pcm[:, channel], speakers=1, uri=sound.name)
             for segment in speech.get_timeline().support():
                 found[segment, channel] = speaker_name(channel)
         heard = {speaker_name(channel): channel for channel in range(channels)}
         return Voices(found, sound, {speaker: heard[speaker] for speaker in found.labels()})
-    mixed = sound.mixed()
-    return Voices(diarizer.diarize(mixed.samples(), speakers=speakers, uri=sound.name), mixed)
-
-
-def _separate(sound: Sound) -> bool:
-    from emodag.diarization.tracks import separate_tracks
-
-    # Half an hour tells; hours of it as float would take more memory than all the rest.
-    heard = sound.pcm[: _TELLING * SAMPLE_RATE]
-    return separate_tracks(heard.astype(np.float32) / 32768)
+    # The same name, so that the channels are let go, unless the caller holds them.
+    sound = sound.mixed()
+    return Voices(diarizer.diarize(sound.pcm[:, 0], speakers=speakers, uri=sound.name), sound)

@@ -1,16 +1,20 @@
-"""The interface that the backends share, how one is chosen, and what all of them refuse."""
+"""The interface that the backends share, how one is chosen, and the samples that all of them take."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from emodag.audio import SAMPLE_RATE
 from emodag.errors import AudioError
 from emodag.params import Diarize
 
 if TYPE_CHECKING:
     from pyannote.core import Annotation
+
+_PIECE = 60 * SAMPLE_RATE
 
 
 class Diarizer(Protocol):
@@ -20,7 +24,8 @@ class Diarizer(Protocol):
         """Speaker turns (s) within the recording, labelled ``SPEAKER_00``, ``SPEAKER_01``, ...; none without speech.
 
         Args:
-            samples: float32 ``[samples]`` at 16 kHz, at most 1 in magnitude.
+            samples: ``[samples]`` at 16 kHz: float32, at most 1 in magnitude, or int16, of which 32768 is 1. Hours are
+                best handed over as int16, which takes half the memory.
             speakers: how many there are; None for what the diarizer was made with, which may be to find out. A
                 recording too short to tell so many apart gives fewer.
             uri: the name that the annotation bears.
@@ -53,15 +58,34 @@ def speaker_name(number: int) -> str:
     return f"SPEAKER_{number:02d}"
 
 
-def check_samples(samples: np.ndarray) -> None:
-    """Refuse what no backend can make sense of.
+def check_samples(samples: np.ndarray, *, pcm: bool = False) -> None:
+    """Refuse what nobody can make sense of.
+
+    Args:
+        samples: of a recording.
+        pcm: whether they may be int16, too.
 
     Raises:
-        AudioError: ``wrong_format`` (not one channel of floating-point samples) or ``not_finite``.
+        AudioError: ``wrong_format`` (not one channel of such samples) or ``not_finite``.
     """
-    if samples.ndim != 1 or not np.issubdtype(samples.dtype, np.floating):
+    is_pcm = pcm and samples.dtype == np.int16
+    if samples.ndim != 1 or not (is_pcm or np.issubdtype(samples.dtype, np.floating)):
+        expected = "floating-point or int16" if pcm else "floating-point"
         raise AudioError(
-            "wrong_format", f"expected floating-point samples [samples], got {samples.dtype} {list(samples.shape)}"
+            "wrong_format", f"expected {expected} samples [samples], got {samples.dtype} {list(samples.shape)}"
         )
-    if not np.isfinite(samples).all():
+    if not is_pcm and not all(np.isfinite(piece).all() for piece in pieces(samples)):
         raise AudioError("not_finite", "some samples are NaN or infinite")
+
+
+def pieces(samples: np.ndarray) -> Iterator[np.ndarray]:
+    """An array ``[samples, ...]`` a minute at a time, for what would need several times its memory at once."""
+    for start in range(0, len(samples), _PIECE):
+        yield samples[start : start + _PIECE]
+
+
+def as_float(samples: np.ndarray) -> np.ndarray:
+    """Floating-point or int16 samples, of any shape, as float32 of at most 1 in magnitude."""
+    if samples.dtype == np.int16:
+        return samples.astype(np.float32) / np.float32(32768)
+    return samples.astype(np.float32, copy=False)

@@ -22,7 +22,7 @@ import numpy as np
 from pyannote.core import Annotation, Segment, Timeline
 
 from emodag.audio import SAMPLE_RATE
-from emodag.diarization.base import check_samples, speaker_name
+from emodag.diarization.base import as_float, check_samples, pieces, speaker_name
 from emodag.diarization.clustering import cluster
 from emodag.diarization.embedding import VoiceEncoder
 from emodag.diarization.segmentation import FRAME, Segmentation
@@ -55,12 +55,11 @@ class BundledDiarizer:
 
     def diarize(self, samples: np.ndarray, *, speakers: int | None = None, uri: str | None = None) -> Annotation:
         """See :class:`emodag.diarization.base.Diarizer`. With one speaker this is voice activity alone."""
-        check_samples(samples)
+        check_samples(samples, pcm=True)
         speakers = speakers or self.speakers
         heard = self.vad.detect(samples)
         if speakers == 1 or not heard:
             return _annotation([(segment.start, segment.end, 0) for segment in heard], uri)
-        samples = samples.astype(np.float32, copy=False)
         gain = _gain(samples, heard)
         found = _loud_enough(samples, stretches(self._segmentation.frames(samples, gain)))
         telling = [
@@ -91,8 +90,8 @@ class BundledDiarizer:
 def _gain(samples: np.ndarray, speech: Timeline) -> float:
     """What brings a recording's speech to the level of the training, so that a soft one gives the same turns."""
     spoken = (samples[round(each.start * SAMPLE_RATE) : round(each.end * SAMPLE_RATE)] for each in speech)
-    # One stretch at a time, without a copy in higher precision: an hour in one piece is a quarter of a gigabyte.
-    energy = sum(float(np.dot(each, each)) for each in spoken)
+    parts = (as_float(part) for stretch in spoken for part in pieces(stretch))
+    energy = sum(float(np.dot(part, part)) for part in parts)
     power = energy / (speech.duration() * SAMPLE_RATE)
     return _LEVEL / float(np.sqrt(power)) if power > 0 else 1.0
 
@@ -101,7 +100,7 @@ def _loud_enough(samples: np.ndarray, found: list[Stretch]) -> list[Stretch]:
     """The stretches that are not far softer than the loud ones."""
     if not found:
         return found
-    parts = (samples[stretch.start * FRAME : stretch.end * FRAME] for stretch in found)
+    parts = (as_float(samples[stretch.start * FRAME : stretch.end * FRAME]) for stretch in found)
     level = np.array([10 * np.log10(np.mean(np.square(part, dtype=np.float64)) + 1e-12) for part in parts])
     kept = level > np.percentile(level, 90) - _FAR_BELOW
     return [stretch for stretch, loud in zip(found, kept, strict=True) if loud]

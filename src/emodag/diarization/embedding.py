@@ -11,13 +11,15 @@ beside this module.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from emodag.audio import SAMPLE_RATE
+from emodag.diarization.base import as_float
 from emodag.inference import onnx_session
 
 WEIGHTS = Path(__file__).parent / "weights" / "voices.onnx"
@@ -44,31 +46,31 @@ class VoiceEncoder:
         """What the encoder's upper layers make of each stretch: float32 ``[stretches, 1024]``.
 
         Args:
-            samples: float32 ``[samples]`` at 16 kHz.
+            samples: ``[samples]`` at 16 kHz, float32 or int16.
             stretches: first sample, and one past the last; 10 ms or more. One longer than 1.6 s is heard in parts of
                 1.6 s, which overlap as little as they can, and their statistics are averaged.
             gain: what the samples are multiplied by first.
         """
         import torch
 
-        parts, owners = [], []
-        for index, (start, end) in enumerate(stretches):
-            mel = self._mel(samples, start, end, np.float32(gain))
-            for first in _parts(len(mel)):
-                parts.append(mel[first : first + _LENGTH])
-                owners.append(index)
-        lengths = np.array([len(part) for part in parts])
+        @lru_cache(maxsize=1)  # the parts of a stretch mostly follow each other
+        def mel(stretch: int) -> np.ndarray:
+            return self._mel(samples, *stretches[stretch], np.float32(gain))
+
+        by_length = _by_length(stretches)
         sums = np.zeros((len(stretches), STATISTICS), np.float32)
         weights = np.zeros(len(stretches), np.float32)
-        for length in np.unique(lengths):
-            same = np.flatnonzero(lengths == length)
-            for first in range(0, len(same), _BATCH):
-                batch = same[first : first + _BATCH]
+        for length in sorted(by_length):
+            for start in range(0, len(by_length[length]), _BATCH):
+                batch = by_length[length][start : start + _BATCH]
+                parts = np.stack([mel(stretch)[first : first + length] for stretch, first in batch])
                 with torch.inference_mode():
-                    pooled = self._pooled(torch.from_numpy(np.stack([parts[index] for index in batch]))).numpy()
-                np.add.at(sums, [owners[index] for index in batch], pooled * np.float32(length))
-                np.add.at(weights, [owners[index] for index in batch], np.float32(length))
-        return sums / weights[:, None]
+                    pooled = self._pooled(torch.from_numpy(parts)).numpy()
+                owners = [stretch for stretch, _ in batch]
+                np.add.at(sums, owners, pooled * np.float32(length))
+                np.add.at(weights, owners, np.float32(length))
+        sums /= weights[:, None]
+        return sums
 
     def embeddings(self, statistics: np.ndarray) -> np.ndarray:
         """Embeddings float32 ``[stretches, 64]`` whose products, less an offset, are log-odds of one speaker for two.
@@ -131,15 +133,28 @@ class VoiceEncoder:
         from scipy.fft import rfft
         from scipy.signal.windows import hann
 
-        steps = max(1, (end - start) // _HOP)
+        steps = _steps(start, end)
         first, last = start - _WINDOW // 2, start - _WINDOW // 2 + (steps - 1) * _HOP + _WINDOW
-        cut = np.pad(samples[max(0, first) : last], (max(0, -first), max(0, last - len(samples))))
+        cut = np.pad(as_float(samples[max(0, first) : last]), (max(0, -first), max(0, last - len(samples))))
         windows = np.lib.stride_tricks.sliding_window_view(cut, _WINDOW)[::_HOP]
         windows = windows * (gain * hann(_WINDOW, sym=False).astype(np.float32))
         spectrum = rfft(windows, _WINDOW, axis=1)
         mel = (spectrum.real**2 + spectrum.imag**2) @ self._bands
         level = float(np.sqrt(np.mean(np.square(windows, dtype=np.float64)) / 0.375))  # a Hann window's mean square
         return mel * np.float32((_LEVEL / level) ** 2) if 0 < level < _LEVEL else mel
+
+
+def _by_length(stretches: Sequence[tuple[int, int]]) -> dict[int, list[tuple[int, int]]]:
+    """Steps -> the parts of stretches that are so long, which can be heard in one go: a stretch, and its first step."""
+    found = defaultdict(list)
+    for stretch, bounds in enumerate(stretches):
+        steps = _steps(*bounds)
+        found[min(steps, _LENGTH)] += [(stretch, first) for first in _parts(steps)]
+    return found
+
+
+def _steps(start: int, end: int) -> int:
+    return max(1, (end - start) // _HOP)
 
 
 def _parts(steps: int) -> list[int]:

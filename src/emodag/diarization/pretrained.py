@@ -19,7 +19,7 @@ import yaml
 from pyannote.core import Annotation, Segment
 
 from emodag.audio import SAMPLE_RATE
-from emodag.diarization.base import check_samples
+from emodag.diarization.base import as_float, check_samples
 from emodag.diarization.runtime import import_pyannote_audio
 from emodag.errors import DiarizationError
 
@@ -53,10 +53,10 @@ class PretrainedDiarizer:
         """See :class:`emodag.diarization.base.Diarizer`."""
         import torch
 
-        check_samples(samples)
+        check_samples(samples, pcm=True)
         if len(samples) == 0:
             return Annotation(uri=uri)
-        waveform = torch.tensor(samples, dtype=torch.float32)[None]
+        waveform = torch.tensor(as_float(samples))[None]
         output = self._pipeline(
             {"waveform": waveform, "sample_rate": SAMPLE_RATE, "uri": uri or "recording"},
             num_speakers=speakers or self.speakers,

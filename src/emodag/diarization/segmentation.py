@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from emodag.audio import SAMPLE_RATE
+from emodag.diarization.base import as_float
 from emodag.inference import onnx_session
 
 WEIGHTS = Path(__file__).parent / "weights" / "segmentation.onnx"
@@ -33,7 +34,7 @@ MEMBERS = np.array([[float(speaker in members) for speaker in range(SPEAKERS)] f
 
 # Of the power spectrum: 25 ms every 10 ms, two per frame.
 _FFT, _WINDOW, _HOP = 512, 400, 160
-_CHUNKS_PER_CALL = 8
+_CHUNKS_PER_CALL = 4
 # Less is heard of what comes before and after at the ends of a chunk: its say there rises from nothing over 2 s.
 _RAMP = 2 * SAMPLE_RATE // FRAME
 # A change of speaker is seen in the 160 ms before and after it.
@@ -80,7 +81,7 @@ class Segmentation:
         starts = range(0, max(1, len(samples) - CHUNK + STEP), STEP)
         for first in range(0, len(starts), _CHUNKS_PER_CALL):
             block = starts[first : first + _CHUNKS_PER_CALL]
-            cut = [samples[start : start + CHUNK] for start in block]
+            cut = [as_float(samples[start : start + CHUNK]) for start in block]
             power = np.stack([power_spectrum(np.pad(chunk, (0, CHUNK - len(chunk)))) for chunk in cut])
             [logarithms] = self._session.run(None, {"power": power * np.float32(gain**2)})
             for start, probabilities in zip(block, np.exp(logarithms), strict=True):
@@ -90,7 +91,7 @@ class Segmentation:
         """Speech, overlap and change of speaker in a recording.
 
         Args:
-            samples: float32 ``[samples]`` at 16 kHz.
+            samples: ``[samples]`` at 16 kHz, float32 or int16.
             gain: what they are multiplied by first.
         """
         count = -(-len(samples) // FRAME)

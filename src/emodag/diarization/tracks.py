@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from emodag.audio import SAMPLE_RATE
+from emodag.diarization.base import as_float, pieces
 
 #: Level is compared over so long (s).
 _WINDOW = 0.1
@@ -27,7 +28,7 @@ def separate_tracks(channels: np.ndarray) -> bool:
     the same sound in all, is no party.
 
     Args:
-        channels: float32 ``[samples, channels]`` at 16 kHz.
+        channels: ``[samples, channels]`` at 16 kHz, float32 or int16.
     """
     if channels.ndim != 2 or channels.shape[1] < 2:
         return False
@@ -35,9 +36,8 @@ def separate_tracks(channels: np.ndarray) -> bool:
     count = len(channels) // window
     if count == 0:
         return False
-    blocks = channels[: count * window].reshape(count, window, channels.shape[1])
-    # One channel at a time: squares of an hour of all of them would not fit where the samples just did.
-    power = np.stack([np.einsum("ij,ij->i", block, block) for block in np.moveaxis(blocks, 2, 0)], axis=1) / window
+    # Pieces are whole numbers of windows.
+    power = np.concatenate([_power(as_float(piece), window) for piece in pieces(channels[: count * window])])
     level = 10 * np.log10(power + 1e-12)
     loudest = level.max(axis=1)
     sound = loudest > max(_QUIET, float(np.percentile(loudest, 95)) - _BELOW_LOUDEST)
@@ -47,3 +47,9 @@ def separate_tracks(channels: np.ndarray) -> bool:
     alone = ordered[:, -1] - ordered[:, -2] > _ALONE
     share = np.bincount(level[sound].argmax(axis=1)[alone], minlength=channels.shape[1]) / len(alone)
     return bool(alone.mean() > _MOSTLY_ALONE and np.count_nonzero(share > _TAKES_PART) >= 2)
+
+
+def _power(channels: np.ndarray, window: int) -> np.ndarray:
+    """The mean power of each channel in windows of so many samples: float32 ``[windows, channels]``."""
+    blocks = channels.reshape(-1, window, channels.shape[1])
+    return np.stack([np.einsum("ij,ij->i", block, block) for block in np.moveaxis(blocks, 2, 0)], axis=1) / window

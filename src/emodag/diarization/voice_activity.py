@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emodag.audio import SAMPLE_RATE
+from emodag.diarization.base import as_float
 from emodag.inference import onnx_session
 from emodag.params import VoiceActivity
 
@@ -26,8 +27,8 @@ FRAME = 512
 
 # Each frame is shown to the network after the last samples of the one before it, zeros before the first.
 _CONTEXT = 64
-# 131 s in one call: fewer are slower to start, more hold more memory at once; the state is carried over.
-_FRAMES_PER_CALL = 4096
+# 16 s in one call, for which the network takes 20 MB; more take more and are no faster. The state is carried over.
+_FRAMES_PER_CALL = 512
 _STATE = (1, 1, 128)
 
 
@@ -53,27 +54,22 @@ class VoiceActivityDetector:
         """The probability of speech in each frame of 512 samples, the last one filled up with zeros.
 
         Args:
-            samples: float32 ``[samples]`` at 16 kHz, at most 1 in magnitude.
+            samples: ``[samples]`` at 16 kHz, float32 of at most 1 in magnitude or int16.
 
         Returns:
             float32 ``[frames]``, ``frames = ceil(samples / 512)``; what silero's own streaming model gives frame by
             frame.
         """
         frames = -(-len(samples) // FRAME)
-        if frames == 0:
-            return np.zeros(0, dtype=np.float32)
-        padded = np.zeros(_CONTEXT + frames * FRAME, dtype=np.float32)
-        padded[_CONTEXT : _CONTEXT + len(samples)] = samples
-        windows = np.lib.stride_tricks.sliding_window_view(padded, _CONTEXT + FRAME)[::FRAME]
         hidden = cell = np.zeros(_STATE, dtype=np.float32)
-        found = []
+        found = np.empty(frames, np.float32)
         for first in range(0, frames, _FRAMES_PER_CALL):
-            block = np.ascontiguousarray(windows[first : first + _FRAMES_PER_CALL])
+            block = _windows(samples, first, min(frames, first + _FRAMES_PER_CALL))
             probabilities, hidden, cell = self._session.run(
                 ["speech_probs", "hn", "cn"], {"input": block, "h": hidden, "c": cell}
             )
-            found.append(probabilities)
-        return np.concatenate(found)
+            found[first : first + len(block)] = probabilities
+        return found
 
     def detect(self, samples: np.ndarray) -> Timeline:
         """Speech as disjoint segments (s), in order, within the recording; empty where there is none."""
@@ -85,6 +81,16 @@ class VoiceActivityDetector:
     def regions(self, samples: np.ndarray) -> np.ndarray:
         """The same as samples, int64 [regions, 2]: the first, and one past the last."""
         return hysteresis(self.probabilities(samples), len(samples), self.settings)
+
+
+def _windows(samples: np.ndarray, first: int, end: int) -> np.ndarray:
+    """What the network sees of the frames from ``first`` to one before ``end``: float32 ``[frames, 64 + 512]``."""
+    start = first * FRAME - _CONTEXT
+    part = as_float(samples[max(0, start) : end * FRAME])
+    padded = np.zeros(end * FRAME - start, np.float32)
+    before = max(0, -start)
+    padded[before : before + len(part)] = part
+    return np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(padded, _CONTEXT + FRAME)[::FRAME])
 
 
 def hysteresis(probabilities: np.ndarray, length: int, settings: VoiceActivity) -> np.ndarray:

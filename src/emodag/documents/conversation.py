@@ -21,6 +21,7 @@ import numpy as np
 from emodag.conversation import telling
 from emodag.conversation.telling import UNJUDGED
 from emodag.conversation.timeline import Feeling, Speaker, Timeline, Turn, TurningPoint
+from emodag.diarization.base import as_float
 from emodag.documents import words
 from emodag.documents.page import environment
 from emodag.errors import DataError
@@ -47,7 +48,8 @@ def write(timeline: Timeline, samples: np.ndarray, rate: int, path: str | Path) 
 
     Args:
         timeline: what was found.
-        samples: the recording, float32 [samples] or [samples, channels] within -1 to 1; channels are played together.
+        samples: the recording, float32 within -1 to 1 or int16, [samples] or [samples, channels]; channels are played
+            together.
         rate: of the samples; Hz.
         path: of the HTML file.
 
@@ -100,7 +102,7 @@ def encoded(samples: np.ndarray, rate: int) -> bytes:
     """The recording as Opus in WebM, one channel, which browsers play and search: about 8 MB for an hour.
 
     Args:
-        samples: float [samples] or [samples, channels].
+        samples: float or int16 [samples] or [samples, channels].
         rate: Hz; others than 8, 12 and 16 kHz become 16 kHz.
     """
     import av
@@ -130,7 +132,7 @@ def _frames(samples: np.ndarray, rate: int) -> Iterator:
     import av
 
     for first in range(0, len(samples), 10 * rate):
-        piece = samples[first : first + 10 * rate]
+        piece = as_float(samples[first : first + 10 * rate])
         mixed = piece if piece.ndim == 1 else piece.mean(axis=1)
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(mixed[None], np.float32), "flt", "mono")
         frame.sample_rate, frame.pts = rate, first
