@@ -6,11 +6,12 @@ READY := $(VENV)/.ready
 OPTIONS := $(VENV)/.options
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
+export ORT_DISABLE_TELEMETRY := 1
 export PYANNOTE_METRICS_ENABLED := false
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup options repro test ui lint bench results bench-augmentation bench-conversations bench-diarization bench-encoder bench-features bench-pitch bench-scale bench-startup bench-train train-diarizer
+.PHONY: help setup options repro test serve ui lint bench results bench-augmentation bench-conversations bench-diarization bench-encoder bench-features bench-pitch bench-scale bench-serve bench-startup bench-train bench-transcription train-diarizer
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +47,9 @@ lint: $(READY) ## check style and formatting
 	ruff check .
 	ruff format --check .
 
+serve: $(READY) ## answer over HTTP: a page, and emotions of what is uploaded, on http://127.0.0.1:8000
+	emodag serve
+
 ui: $(READY) ## open MLflow on this checkout's runs
 	emodag ui
 
@@ -73,11 +77,17 @@ bench-pitch: $(READY) ## measure F0 against other methods [CORPORA=PATH]; writes
 bench-scale: $(READY) ## measure speed and memory at scale: make bench-scale CORPORA=PATH; writes bench/results/scale.json
 	python bench/scale.py "$(CORPORA)"
 
+bench-serve: $(READY) ## measure the service: speed, start and memory; writes bench/results/serve.json
+	python bench/serve.py
+
 bench-startup: $(READY) ## measure how long commands take from nothing; writes bench/results/startup.json
 	python bench/startup.py
 
 train-diarizer: $(READY) ## train the bundled diarizer's networks anew: make train-diarizer CORPORA=PATH OUT=FOLDER
 	python -m emodag.diarization.training "$(CORPORA)" "$(OUT)"
+
+bench-transcription: $(OPTIONS) ## measure word error rates: make bench-transcription CORPORA=PATH; writes bench/results/transcription.json
+	python bench/transcription.py "$(CORPORA)"
 
 bench-train: $(READY) ## measure how long networks train: make bench-train CORPORA=PATH; writes bench/results/train.json
 	python bench/train.py "$(CORPORA)"

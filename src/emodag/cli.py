@@ -129,12 +129,23 @@ def add_corpus(
     from emodag.collection import management
 
     report = management.add(name, path, role)
+    _tell_added(name, report)
+    if path and report is None:
+        print(f"{name} is there already, with the same files")
+    _tell_use(name, role)
+
+
+def _tell_added(name: str, report) -> None:
+    """What :func:`emodag.collection.management.add` brought in, if anything."""
+    from emodag.collection import management
+
     if report:
         print(report)
         tracking = management.tracking_file(name)
         print(f"added and staged in git; `git commit {tracking}` keeps it there for every later experiment")
-    elif path:
-        print(f"{name} is there already, with the same files")
+
+
+def _tell_use(name: str, role: str | None) -> None:
     if role:
         print(f"params.yaml: corpora: {name}: {role}")
     else:
@@ -142,6 +153,37 @@ def add_corpus(
             f"To use it, `emodag corpora add {name} --role train` (or test) edits params.yaml;\n"
             f"`dvc exp run -S +corpora.{name}=test` tries it for one experiment."
         )
+
+
+@corpora.command("fetch")
+def fetch_corpus(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="a published corpus")],
+    to: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="keep the download in FOLDER/NAME; if left out, it is deleted once in"),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="accept the licence without being asked")] = False,
+    role: Annotated[Literal["train", "test"] | None, typer.Option(help="what it is used for in params.yaml")] = None,
+) -> None:
+    """Download a corpus from its publisher, verify it, and bring it in as `add` does; goes on after an interruption."""
+    from emodag.collection import fetching
+
+    def accept(terms: str) -> None:
+        if not yes and not sys.stdin.isatty():
+            raise CorpusError(f"{terms}\n{name}: there is nobody here to accept the licence; --yes accepts it")
+        print(terms)
+        if not yes and not typer.confirm("Do you accept the licence?"):
+            raise CorpusError(f"{name}: the licence was not accepted; nothing was fetched")
+
+    try:
+        report = fetching.fetch(name, to, role, accept=accept)
+    except fetching.RegistrationNeeded as error:
+        print(error)
+        raise typer.Exit(2) from None
+    _tell_added(name, report)
+    if report is None:
+        print(f"{name} is there already")
+    _tell_use(name, role)
 
 
 @corpora.command("remove")
@@ -393,15 +435,15 @@ def analyze(
     settings = params.load(root).analyze
     recogniser = _recogniser(models)
     lines = transcripts.read(transcript) if transcript else []
-    sound = listening.read(call)
+    # The recording as read is let go where its channels are mixed: no name may hold it.
     if reference:
         known = references.references([reference])
         annotation = references.of_recording(Path(call).stem, known, only=True)
         if annotation is None:
             raise DataError(f"{reference}: no turns of {Path(call).stem}; it tells of {', '.join(sorted(known))}")
-        heard = told(sound, annotation)
+        heard = told(listening.read(call), annotation)
     else:
-        heard = voices(sound, _diarizer(), speakers)
+        heard = voices(listening.read(call), _diarizer(), speakers)
     scores = analysis.intervals(root.parent / layout.METRICS / "evaluate.json", recogniser.bundle)
     timeline = analysis.analyse(heard, recogniser, settings, lines=lines, scores=scores)
 
@@ -419,7 +461,7 @@ def analyze(
         from emodag.documents import conversation
 
         with _writing(html):
-            conversation.write(timeline, heard.sound.samples(), SAMPLE_RATE, html)
+            conversation.write(timeline, heard.sound.pcm, SAMPLE_RATE, html)
     if png:
         from emodag.files import atomic_file
         from emodag.plots.base import save
@@ -580,6 +622,22 @@ def prune() -> None:
 
     for folder in layout.prune(params.load().corpora):
         print(f"deleted {folder}")
+
+
+@app.command()
+def serve(
+    models: Models = None,
+    host: Annotated[str, typer.Option(help="address to listen on; others than this machine reach only its own")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="port to listen on; 0 for any that is free")] = 8000,
+) -> None:
+    """Answer over HTTP: a page, emotions of recordings, conversations over time, voices while they speak."""
+    from emodag import params
+    from emodag.web import server
+
+    place = _params_file()
+    server.run(_models(models), place, params.load(place).serve, host, port)
 
 
 @app.command()

@@ -42,6 +42,10 @@ class DiarizationError(EmodagError):
     """A pretrained diarization pipeline is absent, cannot be fetched or cannot be loaded."""
 
 
+class TranscriptionError(EmodagError):
+    """A transcriber is not installed, lacks the language, or its model cannot be had."""
+
+
 class LeakageError(EmodagError):
     """The same speaker, the same audio or a copy of a clip stands on both sides of a split."""
 

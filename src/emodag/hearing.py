@@ -51,7 +51,11 @@ def hear(recogniser: Recogniser, names: Sequence[str]) -> list[Answer]:
         AudioError: one cannot be read; see :func:`emodag.listening.read`.
         DataError: one is far beyond full scale.
     """
-    sounds = [listening.read(name, mono=True) for name in names]
+    return judged(recogniser, [listening.read(name, mono=True) for name in names], names)
+
+
+def judged(recogniser: Recogniser, sounds: Sequence[Sound], names: Sequence[str]) -> list[Answer]:
+    """What the model says of sounds of one voice, read under these names; see :func:`hear`."""
     spoken = [recogniser.spoken(sound.samples()) for sound in sounds]
     heard = [number for number, each in enumerate(spoken) if each.is_speech]
     answers = [_silent(name, sound) for name, sound in zip(names, sounds, strict=True)]

@@ -652,6 +652,70 @@ class Analyze(Section):
         return self
 
 
+class Sphinx(Section):
+    """CMU Sphinx, by the pocketsphinx package."""
+
+    models: str = Field(
+        description="a folder with a folder for each further language, as the SpeechRecognition package lays them out; "
+        "empty for those that pocketsphinx brings"
+    )
+
+
+class Whisper(Section):
+    """Whisper, by the faster-whisper package."""
+
+    model: str = Field(min_length=1, description="a folder with a CTranslate2 model, or a name that is fetched once")
+    device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["default", "int8", "float16", "float32"] = Field(description="in which the network computes")
+    beam: int = Field(ge=1, le=20, description="hypotheses that are followed")
+    threads: int = Field(ge=0, description="of the processor; 0 for as many as the library chooses")
+
+
+class Transcribe(Section):
+    """What is said."""
+
+    backend: Literal["sphinx", "whisper", "none"]
+    language: str = Field(
+        pattern=r"^([A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*|auto)$",
+        description="as en-US or de; `auto` lets whisper find out, piece by piece",
+    )
+    piece: float = Field(ge=2, le=60, description="longer speech is decoded in pieces, cut where it is softest; s")
+    sphinx: Sphinx
+    whisper: Whisper
+
+
+class LanguageModel(Section):
+    """An OpenAI-compatible endpoint that may write the interpretation."""
+
+    base_url: str = Field(
+        pattern=r"^(https?://\S+)?$", description="as http://127.0.0.1:8080/v1; empty: nothing leaves this machine"
+    )
+    model: str = Field(description="its name there")
+    key_variable: str = Field(
+        pattern="^[A-Za-z_][A-Za-z0-9_]*$",
+        description="the environment variable with the key; unset where none is asked",
+    )
+    timeout: float = Field(gt=0, le=600, description="for the whole answer; s")
+    tokens: int = Field(ge=16, description="that the answer may have")
+
+    @model_validator(mode="after")
+    def _named(self) -> LanguageModel:
+        if self.base_url and not self.model:
+            raise ValueError(f"model: is empty; name the model that {self.base_url} shall use")
+        return self
+
+
+class Interpret(Section):
+    """What a recording's emotions come to, in words."""
+
+    change: float = Field(gt=0, le=2, description="of arousal or valence from the first to the last third that is told")
+    valence: float = Field(ge=0, le=1, description="beyond which a voice counts as pleasant or unpleasant")
+    sentiment: float = Field(gt=0, le=1, description="beyond which words count as positive or negative")
+    examples: int = Field(ge=0, le=20, description="turns of each speaker that are told with their times")
+    lines: int = Field(ge=0, description="turns whose words a language model is given, the most telling")
+    llm: LanguageModel
+
+
 class Compute(Section):
     """Where the work of a stage runs; never changes a result."""
 
@@ -659,6 +723,41 @@ class Compute(Section):
     jobs: int = Field(ge=0, description="processes on this machine; 0 for one per core")
     device: Literal["auto", "cpu", "gpu"] = Field(description="for Keras models; auto takes a GPU where there is one")
     address: str = Field(description="of a Dask scheduler, as tcp://HOST:8786; empty starts a cluster on this machine")
+
+
+class Job(Section):
+    """What one recording may cost a service; a process that goes beyond is ended and replaced."""
+
+    longest: float = Field(gt=0, description="of a recording; s")
+    seconds: float = Field(gt=0, description="of the processor; by the clock, three times as long; s")
+    memory: float = Field(ge=64, description="beyond what the process holds when idle; MB")
+
+
+class Serve(Section):
+    """The service that ``emodag serve`` starts."""
+
+    token_variable: str = Field(
+        pattern="^[A-Za-z_][A-Za-z0-9_]*$",
+        description="the environment variable with the bearer token that clients must send; unset or empty: none",
+    )
+    workers: int = Field(ge=1, le=64, description="processes that decode and judge clips")
+    queue: int = Field(ge=0, description="recordings that wait for one of them; more are refused")
+    wait: float = Field(gt=0, description="how long one waits before it is refused; s")
+    uploads: int = Field(ge=1, description="at once; more are refused")
+    largest: float = Field(gt=0, description="an upload; MB")
+    upload: float = Field(gt=0, description="that an upload may take; s")
+    stall: float = Field(gt=0, description="without a byte, until an upload or a live client is given up; s")
+    clip: Job = Field(description="a recording that is judged as one clip")
+    call: Job = Field(description="a recording that is analysed: turns, speakers, emotions over time")
+    words: Job = Field(description="a clip that is transcribed and interpreted")
+    writers: int = Field(ge=1, le=64, description="clips at once that are transcribed, each by a process of its own")
+    calls: int = Field(ge=1, le=64, description="analysed at once, each by a process of its own")
+    live: int = Field(ge=0, le=64, description="live clients at once, each with a process of its own")
+    live_longest: float = Field(gt=0, description="that a live client is heard; s")
+
+    def job(self, kind: Literal["clip", "words", "call", "live"]) -> Job:
+        """What one job of a kind of worker may cost; of a live one, each block of samples."""
+        return {"words": self.words, "call": self.call}.get(kind, self.clip)
 
 
 class Tracking(Section):
@@ -686,6 +785,9 @@ class Params(Section):
     train: Train
     evaluate: Evaluate
     analyze: Analyze
+    transcribe: Transcribe
+    interpret: Interpret
+    serve: Serve
     compute: Compute
     tracking: Tracking
 

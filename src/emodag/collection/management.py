@@ -76,6 +76,12 @@ def require_present() -> None:
             )
 
 
+def require_checkout() -> None:
+    """Raise CorpusError where :func:`add` could not work: outside the root of a git checkout with DVC."""
+    with _repository():
+        pass
+
+
 def add(name: str, source: Path | None = None, role: Role | None = None) -> Report | None:
     """Check a folder, bring it under ``data/raw/NAME`` and DVC's tracking, and give it a role if one is named.
 
