@@ -62,6 +62,7 @@ class Run:
         """The params of this run, by dotted key; ``encoder`` is the file of runs that name one."""
         changes = {
             "corpora": self.setting.corpora,
+            "calls": {},
             "train.protocol": self.setting.protocol,
             "model": self.model,
             "adaptation.by": self.adaptation,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from _stage import stage
-from emodag import bundle, datasets, documents, importance, layout, matrix, plots, reports, schema
+from emodag import bundle, datasets, importance, layout, matrix, plots, reports, schema
+from emodag.documents import model_card, page
+from emodag.documents.report import Findings, report_page
 from emodag.files import atomic_directory
 from emodag.leakage import check_disjoint, check_leakage
 from emodag.robustness import with_robustness
@@ -44,9 +46,9 @@ def evaluate(params, run):
         for name, figure in figures.items():
             plots.save(figure, out / name)
     with atomic_directory(layout.REPORT) as out:
-        findings = documents.Findings(params, shipped, found, [trained, *tested], curves, drops, crossed)
-        documents.page.write(out / "index.html", documents.report_page(findings))
-        documents.model_card.write(out / "model_card.md", documents.model_card.model_card(shipped, found, params))
+        findings = Findings(params, shipped, found, [trained, *tested], curves, drops, crossed)
+        page.write(out / "index.html", report_page(findings))
+        model_card.write(out / "model_card.md", model_card.model_card(shipped, found, params))
         scored = reports.scored(found, shipped.classes)
         schema.write(scored, schema.scored(shipped.classes), out / "predictions.parquet")
     reports.write_metrics(found, curves, layout.METRICS)

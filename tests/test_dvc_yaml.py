@@ -41,6 +41,11 @@ def file_of(module: str) -> Path | None:
     return next((path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file()), None)
 
 
+def is_docstring(path: Path) -> bool:
+    """Whether a file holds nothing else, as the ``__init__.py`` of most packages."""
+    return all(isinstance(node, ast.Expr) for node in ast.parse(path.read_text(encoding="utf-8")).body)
+
+
 def closure(script: Path) -> set[Path]:
     """Every file of the library that a script imports, directly or not."""
     seen, waiting = set(), [script]
@@ -48,7 +53,7 @@ def closure(script: Path) -> set[Path]:
         for module in imports(waiting.pop()):
             path = file_of(module)
             name = module.split(".")[1] if "." in module else "__init__"
-            if path and path not in seen and name not in WITHOUT_EFFECT:
+            if path and path not in seen and name not in WITHOUT_EFFECT and not is_docstring(path):
                 seen.add(path)
                 waiting.append(path)
     return seen
@@ -82,7 +87,7 @@ def test_a_stage_declares_exactly_the_sections_of_params_that_its_script_reads(s
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "params"
     } - {"compute", "tracking"}
-    declared = {param.split(".")[0] for param in entry["params"]}
+    declared = {param.split(".")[0] for param in entry.get("params", ())}
     if stage == "train":  # hands the whole of params to the model and the bundle that it makes
         declared -= {"models", "diarize"}
     assert read == declared

@@ -9,11 +9,13 @@ from pathlib import Path
 PARAMS = Path("params.yaml")
 RAW = Path("data/raw")
 FEATURES = Path("data/features")
+CALLS = Path("data/calls")
 MODELS = Path("models")
 PREDICTIONS = Path("predictions")
 METRICS = Path("metrics")
 PLOTS = Path("plots")
 REPORT = Path("report")
+TIMELINES = Path("timelines")
 
 #: What a training keeps of finished folds until it is complete; neither git nor DVC sees it.
 TRAINING = Path(".emodag/training")
@@ -42,6 +44,31 @@ def augmented(corpus: str) -> Path:
 def features(corpus: str, role: str) -> Path:
     """``frames.npy``, ``functionals.npy``, ``index.parquet``, ``features.json``."""
     return FEATURES / role / corpus
+
+
+def organized_calls(name: str) -> Path:
+    """``recordings.parquet``, ``recordings/*.flac``, ``rejected.csv``, ``notes.csv``, and what is known of them."""
+    return CALLS / "organized" / name
+
+
+def turns_of_calls(name: str) -> Path:
+    """``turns.parquet`` and one RTTM for the folder."""
+    return CALLS / "turns" / name
+
+
+def features_of_calls(name: str) -> Path:
+    """As :func:`features`, a row of the index for each part of a turn that is judged."""
+    return CALLS / "features" / name
+
+
+def timelines(name: str) -> Path:
+    """``RECORDING.json``, ``.csv``, ``.rttm``, ``.html`` and ``.png``, and ``summary.csv``."""
+    return TIMELINES / name
+
+
+def metrics_of_calls(name: str) -> Path:
+    """What ``dvc metrics`` tells of a folder of conversations."""
+    return METRICS / "calls" / f"{name}.json"
 
 
 def prune(roles: Mapping[str, str], root: Path = Path()) -> list[Path]:

@@ -27,6 +27,7 @@ Pooling = Literal["mean_std", "max_plus_mean", "mean"]
 EMBEDDING = "embedding"
 
 CorpusName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+Speakers = Literal["auto"] | Annotated[int, Field(ge=1, le=20)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -627,6 +628,42 @@ class Evaluate(Section):
     examples: int = Field(ge=0, description="misclassified clips of each corpus that the report plays")
 
 
+class Simulation(Section):
+    """What simulated conversations are like."""
+
+    speakers: int = Field(ge=1, le=20, description="in each conversation")
+    min_duration: float = Field(gt=0, description="seconds; the last turn may reach beyond what was drawn")
+    max_duration: float = Field(gt=0, description="seconds")
+    hold: Probability = Field(description="that after an utterance the same speaker goes on, after a pause")
+    pause: float = Field(ge=0, description="between utterances of one speaker; mean, seconds")
+    overlap: Probability = Field(description="that the next speaker starts before the last one ends")
+    overlap_length: float = Field(gt=0, description="how long before; mean, seconds, at most half of either utterance")
+    gap: float = Field(ge=0, description="between speakers otherwise; mean, seconds")
+    persistence: Probability = Field(description="that a speaker's next utterance has the emotion of the last one")
+    level_spread: float = Field(ge=0, description="speakers are louder or softer by up to this; dB")
+    telephone: bool = Field(description="300 to 3400 Hz, sampled at 8 kHz, mu-law (ITU-T G.711)")
+    min_snr: float | None = Field(description="speech to pink noise, dB; null for no noise")
+    max_snr: float | None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Simulation:
+        if self.min_duration > self.max_duration:
+            raise ValueError(f"min_duration ({self.min_duration} s) must not exceed max_duration ({self.max_duration})")
+        if (self.min_snr is None) != (self.max_snr is None):
+            raise ValueError("min_snr and max_snr are both numbers or both null")
+        if self.min_snr is not None and self.min_snr > self.max_snr:
+            raise ValueError(f"min_snr ({self.min_snr} dB) must not exceed max_snr ({self.max_snr} dB)")
+        return self
+
+
+class Simulate(Section):
+    """The embedded demo conversations."""
+
+    conversations: int = Field(ge=1, le=100)
+    seed: int = Field(ge=0, lt=2**32)
+    conversation: Simulation
+
+
 class Analyze(Section):
     """The emotions of a conversation over time."""
 
@@ -774,7 +811,9 @@ class Params(Section):
 
     seed: int = Field(ge=0, lt=2**32)
     corpora: dict[CorpusName, Role]
+    calls: dict[CorpusName, Speakers]
     synthesize: Synthesize
+    simulate: Simulate
     organize: Organize
     diarize: Diarize
     augment: Augment
@@ -803,6 +842,8 @@ class Params(Section):
                 f"corpora: none has the role 'train' (found: {dict(self.corpora) or 'no corpus'}); "
                 "nothing could be trained"
             )
+        if both := sorted(self.corpora.keys() & self.calls.keys()):
+            raise ValueError(f"calls: {both[0]} is a corpus already; the folders of both lie side by side")
         for name in self.members():
             self._has_what_it_sees(name)
         return self
@@ -853,6 +894,17 @@ def role_named(word: str) -> Role:
     if word not in accepted:
         raise ParamsError(f"{word!r} is no role; accepted: {', '.join(accepted)}{did_you_mean(word, accepted)}")
     return word
+
+
+def speakers_named(word: str) -> int | None:
+    """How many speak, as a stage was given it on its command line; None to find out.
+
+    Raises:
+        ParamsError: it is neither ``auto`` nor a number that is accepted.
+    """
+    if word != "auto" and not (word.isdecimal() and 1 <= int(word) <= 20):
+        raise ParamsError(f"{word!r} speakers; accepted: auto, or a number from 1 to 20")
+    return None if word == "auto" else int(word)
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

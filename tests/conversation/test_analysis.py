@@ -14,12 +14,11 @@ from emodag.conversation.affect import affect
 from emodag.conversation.analysis import (
     analyse,
     intervals,
-    others_than,
     smoothed,
     speakers_in,
     turning_points,
-    turns_in,
 )
+from emodag.conversation.cutting import others_than, turns_in
 from emodag.conversation.timeline import Feeling, Turn, TurningPoint
 from emodag.conversation.transcripts import Line
 from emodag.conversation.voices import Voices

@@ -13,7 +13,8 @@ from pyannote.core import Annotation
 
 from emodag.audio import SAMPLE_RATE
 from emodag.conversation import live
-from emodag.conversation.analysis import Featurized, Stretch, timeline_of
+from emodag.conversation.analysis import Featurized, timeline_of
+from emodag.conversation.cutting import Stretch
 from emodag.conversation.live import Listener
 from emodag.conversation.voices import Voices
 from emodag.errors import AudioError

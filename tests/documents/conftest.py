@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from emodag import audio, bundle, layout, params, reports, schema
-from emodag.documents import Findings
+from emodag.documents.report import Findings
 from emodag.splits import split
 from emodag.training import cross_validate, fit_final
 

@@ -12,7 +12,8 @@ import pytest
 import soundfile
 
 from emodag import layout
-from emodag.documents import page, report_page
+from emodag.documents import page
+from emodag.documents.report import report_page
 from emodag.errors import DataError
 from emodag.robustness import Robustness, Spoilt
 

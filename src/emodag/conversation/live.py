@@ -15,7 +15,8 @@ import numpy as np
 
 from emodag.adaptation import Groups
 from emodag.audio import SAMPLE_RATE, as_kept
-from emodag.conversation.analysis import Stretch, feeling_of, smoothed
+from emodag.conversation.analysis import feeling_of, smoothed
+from emodag.conversation.cutting import Stretch
 from emodag.conversation.telling import likely
 from emodag.conversation.timeline import Feeling
 from emodag.errors import AudioError

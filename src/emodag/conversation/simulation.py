@@ -23,13 +23,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, model_validator
 
 from emodag import audio
 from emodag.audio import SAMPLE_RATE
 from emodag.augmentation import replay
 from emodag.errors import DataError
-from emodag.params import Probability, Section, VoiceActivity
+from emodag.params import Simulation, VoiceActivity
 
 if TYPE_CHECKING:
     from pyannote.core import Annotation
@@ -47,34 +46,6 @@ _SHORTEST_PAUSE, _SHORTEST_SPEECH = 0.25, 0.08
 
 #: Root mean square of a speaker's speech, dB of full scale, before each one's own offset.
 _SPEECH_DB = -26.0
-
-
-class Simulation(Section):
-    """What simulated conversations are like."""
-
-    speakers: int = Field(ge=1, le=20, description="in each conversation")
-    min_duration: float = Field(gt=0, description="seconds; the last turn may reach beyond what was drawn")
-    max_duration: float = Field(gt=0, description="seconds")
-    hold: Probability = Field(description="that after an utterance the same speaker goes on, after a pause")
-    pause: float = Field(ge=0, description="between utterances of one speaker; mean, seconds")
-    overlap: Probability = Field(description="that the next speaker starts before the last one ends")
-    overlap_length: float = Field(gt=0, description="how long before; mean, seconds, at most half of either utterance")
-    gap: float = Field(ge=0, description="between speakers otherwise; mean, seconds")
-    persistence: Probability = Field(description="that a speaker's next utterance has the emotion of the last one")
-    level_spread: float = Field(ge=0, description="speakers are louder or softer by up to this; dB")
-    telephone: bool = Field(description="300 to 3400 Hz, sampled at 8 kHz, mu-law (ITU-T G.711)")
-    min_snr: float | None = Field(description="speech to pink noise, dB; null for no noise")
-    max_snr: float | None
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Simulation:
-        if self.min_duration > self.max_duration:
-            raise ValueError(f"min_duration ({self.min_duration} s) must not exceed max_duration ({self.max_duration})")
-        if (self.min_snr is None) != (self.max_snr is None):
-            raise ValueError("min_snr and max_snr are both numbers or both null")
-        if self.min_snr is not None and self.min_snr > self.max_snr:
-            raise ValueError(f"min_snr ({self.min_snr} dB) must not exceed max_snr ({self.max_snr} dB)")
-        return self
 
 
 @dataclass(frozen=True)

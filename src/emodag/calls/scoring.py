@@ -1,0 +1,192 @@
+"""What a model makes of a folder of conversations: a timeline of each, and how right it is where the truth is known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial, reduce
+from operator import add
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from emodag import schema
+from emodag.audio import SAMPLE_RATE
+from emodag.bundle import Bundle
+from emodag.calls import contracts
+from emodag.calls.featurization import INDEX
+from emodag.calls.store import Calls, voices_of
+from emodag.conversation import references, tables
+from emodag.conversation.analysis import Featurized, timeline_of
+from emodag.conversation.cutting import Stretch, parts_of
+from emodag.conversation.error_rate import EmotionErrors, emotion_errors, emotions_in, emotions_of
+from emodag.conversation.timeline import Timeline
+from emodag.datasets import speech_in
+from emodag.diarization.evaluation import Errors, overall
+from emodag.errors import DataError
+from emodag.features.store import open_features
+from emodag.files import atomic_file
+from emodag.labels import UNKNOWN
+from emodag.parallel import parallel_map
+from emodag.params import Analyze
+from emodag.speech import Speech
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A recording: its timeline, and its errors where the truth is known."""
+
+    name: str
+    timeline: Timeline
+    diarization: dict[float, Errors] | None  #: by collar, s
+    emotions: EmotionErrors | None
+
+
+def score_calls(
+    organized: Path,
+    turns: Path,
+    features: Path,
+    out: Path,
+    bundle: Bundle,
+    settings: Analyze,
+    *,
+    scores: Mapping[str, Mapping[str, Any]],
+    jobs: int = 0,
+) -> list[Scored]:
+    """Write ``NAME.json``, ``.csv``, ``.rttm``, ``.html`` and ``.png`` for each recording, and ``summary.csv``.
+
+    Args:
+        organized: by :func:`emodag.calls.organization.organize_calls`.
+        turns: by :func:`emodag.calls.diarization.diarize_calls`.
+        features: by :func:`emodag.calls.featurization.featurize_calls`.
+        out: an empty folder.
+        bundle: the model.
+        settings: the section ``analyze`` of the params.
+        scores: as :func:`emodag.conversation.analysis.analyse` takes them.
+        jobs: processes; 0 for one per core.
+
+    Raises:
+        DataError: the features are not those that the model was trained on, or not of these turns.
+    """
+    calls = Calls(organized)
+    work = partial(
+        _score,
+        calls=calls,
+        turns=schema.read(turns / "turns.parquet", contracts.TURNS),
+        features=features,
+        out=out,
+        bundle=bundle,
+        settings=settings,
+        scores=scores,
+    )
+    found = list(parallel_map(work, calls.names, jobs=jobs, description=f"score {organized.name}", batch=1))
+    with atomic_file(out / "summary.csv") as file:
+        summary(found).to_csv(file, index=False, float_format="%.4f")
+    return found
+
+
+def summary(found: list[Scored]) -> pd.DataFrame:
+    """A row for each speaker of each recording: speech (s), turns, valence, arousal, and each emotion's share."""
+    rows = [
+        {
+            "recording": each.timeline.recording,
+            "speaker": speaker.name,
+            "speech": speaker.speech,
+            "turns": speaker.turns,
+            "valence": speaker.valence,
+            "arousal": speaker.arousal,
+            "turning_points": sum(point.speaker == speaker.name for point in each.timeline.turning_points),
+        }
+        | {emotion: speaker.shares.get(emotion, 0.0) for emotion in (*each.timeline.classes, UNKNOWN)}
+        for each in found
+        for speaker in each.timeline.speakers
+    ]
+    return pd.DataFrame(rows)
+
+
+def metrics(found: list[Scored]) -> dict[str, Any]:
+    """What is told of a folder, for ``dvc metrics``; ``der`` and the like by collar, where references are known."""
+    timelines = [each.timeline for each in found]
+    judged = [turn.feeling for each in timelines for turn in each.turns if turn.feeling]
+    told: dict[str, Any] = {
+        "recordings": len(found),
+        "hours": sum(each.duration for each in timelines) / 3600,
+        "speakers": sum(len(each.speakers) for each in timelines),
+        "turns": sum(len(each.turns) for each in timelines),
+        "judged": len(judged),
+        "unknown": sum(feeling.emotion == UNKNOWN for feeling in judged),
+        "turning_points": sum(len(each.turning_points) for each in timelines),
+    }
+    if known := [each.diarization for each in found if each.diarization]:
+        told["diarization"] = {
+            f"collar_{collar:g}": overall([each[collar] for each in known]) for collar in references.COLLARS
+        }
+        told["diarization"]["recordings"] = len(known)
+    if of_emotions := [each.emotions for each in found if each.emotions]:
+        total = reduce(add, of_emotions)
+        told["emotions"] = {"eder": total.rate, "recordings": len(of_emotions)}
+    return told
+
+
+def _score(
+    name: str,
+    *,
+    calls: Calls,
+    turns: pd.DataFrame,
+    features: Path,
+    out: Path,
+    bundle: Bundle,
+    settings: Analyze,
+    scores: Mapping[str, Mapping[str, Any]],
+) -> Scored:
+    voices = voices_of(calls.sound(name), turns[turns["name"] == name])
+    its_turns, parts = parts_of(voices, settings)
+    units = [part for its in parts for part in its]
+    conversation = Featurized(voices, its_turns, parts, _speech(name, units, features, bundle))
+    timeline = timeline_of(conversation, bundle, settings, lines=calls.lines(name), scores=scores)
+    _write(timeline, voices.sound.samples(), out / name)
+    truth, emotions = calls.references.get(name), calls.emotions(name)
+    return Scored(
+        name,
+        timeline,
+        None if truth is None else references.errors(truth, voices.annotation, calls.scopes.get(name)),
+        None
+        if emotions is None
+        else emotion_errors(emotions_in(emotions), emotions_of(timeline), voices.sound.duration),
+    )
+
+
+def _speech(name: str, units: Sequence[Stretch], features: Path, bundle: Bundle) -> Speech | None:
+    """The stored features of what is judged, as the model sees them; nothing where nothing is."""
+    index = schema.read(features / INDEX, contracts.PARTS)
+    rows = np.flatnonzero(index["name"] == name)
+    own = index.iloc[rows]
+    stored = list(zip(own["speaker"], own["start"].round(6), own["end"].round(6), strict=True))
+    if stored != [(unit.speaker, round(unit.start, 6), round(unit.end, 6)) for unit in units]:
+        raise DataError(f"{features}: not the features of the turns of {name}; run `dvc repro` again")
+    if not units:
+        return None
+    found = open_features(features, contracts.PARTS)
+    speech = speech_in(features, found, bundle.needs, bundle.inputs)
+    bundle.check_features(speech, found.settings, features)
+    return speech.of(rows)
+
+
+def _write(timeline: Timeline, samples: np.ndarray, place: Path) -> None:
+    """All forms of a timeline, beside each other."""
+    from emodag.diarization.turns import write_rttm
+    from emodag.documents import conversation
+    from emodag.plots.base import save
+    from emodag.plots.timeline import timeline_figure
+
+    described = json.dumps(tables.described(timeline), indent=2, ensure_ascii=False) + "\n"
+    for suffix, content in ((".json", described), (".csv", tables.as_csv(timeline))):
+        with atomic_file(place.with_name(place.name + suffix)) as file:
+            file.write_text(content, encoding="utf-8")
+    write_rttm(place.with_name(f"{place.name}.rttm"), [tables.speakers_of(timeline)])
+    conversation.write(timeline, samples, SAMPLE_RATE, place.with_name(f"{place.name}.html"))
+    with atomic_file(place.with_name(f"{place.name}.png")) as file:
+        save(timeline_figure(timeline), file)
