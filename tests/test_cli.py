@@ -74,7 +74,7 @@ def test_list_is_one_plain_line_for_each_corpus(place):
 def test_check_params(place):
     done = emodag("check", cwd=place)
     assert (done.returncode, done.stdout) == (
-        0, "params.yaml: OK (model mlp; train on demo_en; test on demo_de)\n"
+        0, "params.yaml: OK (model mlp; train on demo_en; test on demo_de; conversations: demo_calls)\n"
     )  # fmt: skip
 
 

@@ -25,6 +25,8 @@ app = typer.Typer(
 )
 corpora = typer.Typer(help="The corpora: what is known, what is here, what is used.", no_args_is_help=True)
 app.add_typer(corpora, name="corpora")
+calls = typer.Typer(help="Folders of conversations, for the pipeline.", no_args_is_help=True)
+app.add_typer(calls, name="calls")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="a published corpus, or your own name for a folder")]
 
@@ -200,17 +202,69 @@ def remove_corpus(name: Name) -> None:
     )
 
 
+@calls.command("list")
+def list_calls() -> None:
+    """Show the folders of conversations of params.yaml: how many speak in each recording, and how many are here."""
+    from emodag.collection.calls import presences
+
+    found = presences()
+    for each in found:
+        here = "absent" if each.recordings is None else f"{each.recordings} recordings"
+        print(f"{each.name}  speakers: {each.speakers}  {here}")
+    if not found:
+        print("params.yaml names none; `emodag calls add NAME PATH` brings one in")
+
+
+@calls.command("add")
+def add_calls(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="your own, for the folder")],
+    path: Annotated[Path | None, typer.Argument(help="the folder; may be left out if it is in data/raw")] = None,
+    speakers: Annotated[str, typer.Option(help="in each recording: auto, or a number")] = "auto",
+) -> None:
+    """Copy a folder of recordings to data/raw/NAME under DVC's tracking, and enter it in params.yaml.
+
+    RTTM and UEM files, transcripts named as their recording, and emotions.csv are taken along.
+    """
+    from emodag.collection import calls as folders
+    from emodag.collection.management import tracking_file
+    from emodag.params import speakers_named
+
+    found = folders.add(name, path, speakers_named(speakers) or "auto")
+    if found:
+        print(found)
+        print(f"added and staged in git; `git commit {tracking_file(name)}` keeps it there for every later experiment")
+    elif path:
+        print(f"{name} is there already, with the same files")
+    print(f"params.yaml: calls: {name}: {speakers}\n`dvc repro` writes who felt what when to timelines/{name}/")
+
+
+@calls.command("remove")
+def remove_calls(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+    """Take a folder of conversations out of params.yaml and DVC's tracking; delete it and what was made of it."""
+    from emodag.collection import calls as folders
+
+    deleted = folders.remove(name)
+    for folder in deleted:
+        print(f"deleted {folder}")
+    print(
+        f"{name} is removed"
+        + ("; `dvc gc --workspace --all-experiments` frees its space in DVC's cache" if deleted else "")
+    )
+
+
 @app.command()
 def check() -> None:
-    """Validate params.yaml, and that the corpora which it names are here."""
+    """Validate params.yaml, and that the corpora and conversations which it names are here."""
     from emodag import params
-    from emodag.collection.management import require_present
+    from emodag.collection import calls as folders
+    from emodag.collection import management
 
     valid = params.load()
-    require_present()
+    management.require_present()
+    folders.require_present()
     print(
         f"params.yaml: OK (model {valid.model}; train on {', '.join(valid.with_role('train'))}; "
-        f"test on {', '.join(valid.with_role('test')) or 'none'})"
+        f"test on {', '.join(valid.with_role('test')) or 'none'}; conversations: {', '.join(valid.calls) or 'none'})"
     )
 
 

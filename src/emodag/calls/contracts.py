@@ -13,6 +13,9 @@ REFERENCE_FILE, SCOPE_FILE = "reference.rttm", "scope.uem"
 #: The table of emotions in a raw folder.
 TOLD_EMOTIONS = "emotions.csv"
 
+#: The embedded demo conversations.
+DEMO_CALLS = "demo_calls"
+
 _NAME = pa.Column(str, coerce=True)  # of the recording, as RTTM calls it
 _SECONDS = {
     "start": pa.Column(float, pa.Check.ge(0), coerce=True),

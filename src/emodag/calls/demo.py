@@ -14,7 +14,7 @@ from emodag.diarization.turns import write_rttm
 from emodag.params import Simulate
 
 #: The corpus whose voices speak: one that the demo model is not trained on.
-CORPUS, NAME = "demo_de", "demo_calls"
+CORPUS = "demo_de"
 
 
 def simulate_calls(raw: Path, out: Path, settings: Simulate) -> list[Conversation]:

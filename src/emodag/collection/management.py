@@ -13,14 +13,17 @@ import hashlib
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 import yaml
 
 from emodag import layout, params
+from emodag.calls.contracts import DEMO_CALLS
 from emodag.collection import roles
 from emodag.collection.inspection import Report, inspect, likely_corpora
 from emodag.corpora import REGISTRY, get
@@ -29,6 +32,8 @@ from emodag.corpora.demo import CORPORA as DEMOS
 from emodag.errors import CorpusError, did_you_mean
 from emodag.files import atomic_directory
 from emodag.params import Role
+
+Found = TypeVar("Found")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
 _ARCHIVES = frozenset({".zip"})
@@ -54,7 +59,7 @@ def presences() -> list[Presence]:
     with_role = dict(params.load().corpora)
     raw = [path for path in layout.RAW.glob("*") if not path.name.startswith(".")]
     named = {path.name.removesuffix(".dvc") for path in raw if path.is_dir() or path.suffix == ".dvc"}
-    others = sorted((named | set(with_role)) - set(REGISTRY))
+    others = sorted((named | set(with_role)) - set(REGISTRY) - {*params.load().calls, DEMO_CALLS})
     return [
         Presence(
             name=name,
@@ -92,7 +97,7 @@ def add(name: str, source: Path | None = None, role: Role | None = None) -> Repo
         CorpusError: the name or the folder will not do, other files are there under this name, or DVC or git fails.
         ParamsError: ``params.yaml`` is not valid.
     """
-    _require_name(name)
+    require_name(name)
     params.load()
     if name in DEMOS:
         if source is not None:
@@ -109,7 +114,8 @@ def add(name: str, source: Path | None = None, role: Role | None = None) -> Repo
     return None
 
 
-def _require_name(name: str) -> None:
+def require_name(name: str) -> None:
+    """Raise CorpusError where a name will not do for a raw folder."""
     if not _NAME.fullmatch(name):
         raise CorpusError(
             f"{name!r} will not do as a name; accepted: small letters, digits and underscores, not first an underscore"
@@ -117,14 +123,36 @@ def _require_name(name: str) -> None:
 
 
 def _bring_in(name: str, source: Path) -> Report | None:
+    return bring_in(name, source, partial(_inspected, name))
+
+
+def _inspected(name: str, source: Path) -> Report:
+    report = inspect(get(name), source)
+    if not report.is_usable:
+        raise CorpusError(_why_unusable(name, source, report))
+    return report
+
+
+def bring_in(name: str, source: Path, inspected: Callable[[Path], Found]) -> Found | None:
+    """Copy a folder to ``data/raw/NAME`` and bring it under DVC's tracking.
+
+    Args:
+        name: of the raw folder.
+        source: is only read.
+        inspected: what is told of the source; raises where it will not do.
+
+    Returns:
+        What was told, or nothing where the same files were there already.
+
+    Raises:
+        CorpusError: other files are there under this name, or DVC or git fails.
+    """
     target = layout.raw(name)
     in_place = source.resolve() == target.resolve()
     if not in_place and target.resolve().is_relative_to(source.resolve()):
-        raise CorpusError(f"{source}: holds {target} itself; name the folder of the corpus")
+        raise CorpusError(f"{source}: holds {target} itself; name the folder of the recordings")
     with _repository() as repository:
-        report = inspect(get(name), source)
-        if not report.is_usable:
-            raise CorpusError(_why_unusable(name, source, report))
+        found = inspected(source)
         if tracking_file(name).is_file():
             if not in_place:
                 _require_same(repository, name, source)
@@ -137,7 +165,7 @@ def _bring_in(name: str, source: Path) -> Report | None:
         _drop_damaged(repository, target)
         repository.add([str(target)])
         _stage(tracking_file(name))
-    return report
+    return found
 
 
 def remove(name: str) -> list[Path]:
@@ -155,27 +183,41 @@ def remove(name: str) -> list[Path]:
         hint = did_you_mean(name, known) or "."
         raise CorpusError(f"there is no corpus {name!r} here{hint} Present: {', '.join(sorted(known))}")
     roles.require_removable(name)
-    deleted = []
-    if name not in DEMOS:
-        tracked = tracking_file(name)
-        if tracked.is_file():
-            with _repository() as repository:
-                if layout.raw(name).is_dir():
-                    _require_unchanged(repository, name)
-                    shutil.rmtree(layout.raw(name))
-                    deleted.append(layout.raw(name))
-                repository.remove(str(tracked))
-                _stage(tracked)
-        elif layout.raw(name).is_dir():
-            raise CorpusError(
-                f"{layout.raw(name)} is not under DVC's tracking, so deleting it would lose it; delete it yourself "
-                f"or track it first: emodag corpora add {name} {layout.raw(name)}"
-            )
-        for product in _products(name):
-            shutil.rmtree(product)
-            deleted.append(product)
+    deleted = [] if name in DEMOS else take_out(name, _products(name))
     roles.remove(name)
     return deleted
+
+
+def take_out(name: str, products: Sequence[Path]) -> list[Path]:
+    """Take a raw folder out of DVC's tracking, and delete it and what was made of it; says which folders were deleted.
+
+    Raises:
+        CorpusError: it is not under DVC's tracking, or its files are not as DVC knows them.
+    """
+    deleted = []
+    tracked = tracking_file(name)
+    if tracked.is_file():
+        with _repository() as repository:
+            if layout.raw(name).is_dir():
+                _require_unchanged(repository, name)
+                shutil.rmtree(layout.raw(name))
+                deleted.append(layout.raw(name))
+            repository.remove(str(tracked))
+            _stage(tracked)
+    elif layout.raw(name).is_dir():
+        raise CorpusError(
+            f"{layout.raw(name)} is not under DVC's tracking, so deleting it would lose it; delete it yourself "
+            f"or track it first: emodag {_group(name)} add {name} {layout.raw(name)}"
+        )
+    for product in products:
+        shutil.rmtree(product)
+        deleted.append(product)
+    return deleted
+
+
+def _group(name: str) -> str:
+    """The commands that a raw folder belongs to."""
+    return "calls" if name in params.load().calls else "corpora"
 
 
 def near(name: str) -> str:
@@ -296,7 +338,7 @@ def _digest(tracking: bytes) -> str:
 def _differs(name: str, source: Path) -> str:
     return (
         f"{name} is tracked already and is not what lies in {source}; to replace it, first "
-        f"`emodag corpora remove {name}`"
+        f"`emodag {_group(name)} remove {name}`"
     )
 
 
@@ -308,7 +350,7 @@ def _clear_leftover(name: str, source: Path, target: Path) -> None:
     if not there <= set(_kept(source)) or _differing(source, target, there):
         raise CorpusError(
             f"{target} is there already, untracked, and is not what lies in {source}; move it away, or bring it in "
-            f"itself: emodag corpora add {name} {target}"
+            f"itself: emodag {_group(name)} add {name} {target}"
         )
     shutil.rmtree(target)
 

@@ -1,17 +1,18 @@
-"""Editing ``corpora:`` of ``params.yaml`` so that every other byte of the file stays as its owner wrote it."""
+"""Editing ``corpora:`` and ``calls:`` of ``params.yaml`` so that every other byte stays as its owner wrote it."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from emodag import layout, params
 from emodag.errors import CorpusError, ParamsError
 from emodag.files import atomic_file
-from emodag.params import Role
+from emodag.params import Role, Speakers
 
-_SECTION = "corpora"
+_CORPORA, _CALLS = "corpora", "calls"
 
 
 def set_role(name: str, role: Role, path: Path = layout.PARAMS) -> bool:
@@ -26,7 +27,7 @@ def set_role(name: str, role: Role, path: Path = layout.PARAMS) -> bool:
     if after == before:
         return False
     _require_training(after, f"{name} cannot become a {role} corpus")
-    _write(path, _with_role(_read(path), name, role), after)
+    _write(path, _CORPORA, _with(_read(path), _CORPORA, name, role), after)
     return True
 
 
@@ -42,7 +43,35 @@ def remove(name: str, path: Path = layout.PARAMS) -> bool:
         return False
     after = {other: role for other, role in before.items() if other != name}
     _require_training(after, f"{name} cannot be removed")
-    _write(path, _without(_read(path), name), after)
+    _write(path, _CORPORA, _without(_read(path), _CORPORA, name), after)
+    return True
+
+
+def set_speakers(name: str, speakers: Speakers, path: Path = layout.PARAMS) -> bool:
+    """Say how many speak in each conversation of a folder; False where that stands there already.
+
+    Raises:
+        ParamsError: ``params.yaml`` is not valid.
+    """
+    before = dict(params.load(path).calls)
+    after = before | {name: speakers}
+    if after == before:
+        return False
+    _write(path, _CALLS, _with(_read(path), _CALLS, name, str(speakers)), after)
+    return True
+
+
+def remove_calls(name: str, path: Path = layout.PARAMS) -> bool:
+    """Take a folder of conversations out; False where it is not there.
+
+    Raises:
+        ParamsError: ``params.yaml`` is not valid.
+    """
+    before = dict(params.load(path).calls)
+    if name not in before:
+        return False
+    after = {other: speakers for other, speakers in before.items() if other != name}
+    _write(path, _CALLS, _without(_read(path), _CALLS, name), after)
     return True
 
 
@@ -61,26 +90,29 @@ def _require_training(corpora: dict[str, Role], what: str) -> None:
         )
 
 
-def _with_role(text: str, name: str, role: Role) -> str:
-    section = _section(text)
+def _with(text: str, within: str, name: str, value: str) -> str:
+    section = _section(text, within)
     key = name if isinstance(yaml.safe_load(name), str) else f"'{name}'"
-    for found, value in section.value:
+    for found, old in section.value:
         if found.value == name:
-            return text[: value.start_mark.index] + role + text[value.end_mark.index :]
+            return text[: old.start_mark.index] + value + text[old.end_mark.index :]
     if section.flow_style:
         at = section.value[-1][1].end_mark.index if section.value else section.start_mark.index + 1
-        return f"{text[:at]}{', ' if section.value else ''}{key}: {role}{text[at:]}"
+        return f"{text[:at]}{', ' if section.value else ''}{key}: {value}{text[at:]}"
     newline = "\r\n" if "\r\n" in text else "\n"
     at = _line_after(text, section.value[-1][1].end_mark.index)
     before = text[:at] if text[:at].endswith("\n") else text[:at] + newline
-    return f"{before}{' ' * section.value[0][0].start_mark.column}{key}: {role}{newline}{text[at:]}"
+    return f"{before}{' ' * section.value[0][0].start_mark.column}{key}: {value}{newline}{text[at:]}"
 
 
-def _without(text: str, name: str) -> str:
-    section = _section(text)
+def _without(text: str, within: str, name: str) -> str:
+    section = _section(text, within)
     index = next(i for i, (key, _) in enumerate(section.value) if key.value == name)
     key, value = section.value[index]
     start, end = key.start_mark.index, value.end_mark.index
+    if len(section.value) == 1 and not section.flow_style:
+        # A section without any line would be null.
+        return f"{text[:start]}{{}}{text[end:]}"
     if not section.flow_style:
         start, end = start - key.start_mark.column, _line_after(text, end)
     elif index + 1 < len(section.value):
@@ -90,10 +122,10 @@ def _without(text: str, name: str) -> str:
     return text[:start] + text[end:]
 
 
-def _section(text: str) -> yaml.MappingNode:
-    """The node of ``corpora``, which knows where in the text each of its keys and values stands."""
+def _section(text: str, within: str) -> yaml.MappingNode:
+    """The node of a section, which knows where in the text each of its keys and values stands."""
     root = yaml.compose(text, Loader=yaml.SafeLoader)
-    return next(value for key, value in root.value if key.value == _SECTION)
+    return next(value for key, value in root.value if key.value == within)
 
 
 def _line_after(text: str, index: int) -> int:
@@ -105,11 +137,11 @@ def _read(path: Path) -> str:
     return path.read_bytes().decode("utf-8")
 
 
-def _write(path: Path, text: str, expected: dict[str, Role]) -> None:
+def _write(path: Path, within: str, text: str, expected: dict[str, Any]) -> None:
     """Replace the file, once it is sure that the edit did what was meant and nothing else."""
-    meant = yaml.safe_load(_read(path)) | {_SECTION: expected}
+    meant = yaml.safe_load(_read(path)) | {within: expected}
     if yaml.safe_load(text) != meant:
-        raise ParamsError(f"{path}: cannot be edited safely; write there by hand: corpora: {expected}")
+        raise ParamsError(f"{path}: cannot be edited safely; write there by hand: {within}: {expected}")
     with atomic_file(path) as partial:
         partial.write_bytes(text.encode("utf-8"))
-    layout.prune(expected, path.parent)
+    layout.prune(params.load(path).corpora, path.parent)
