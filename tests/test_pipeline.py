@@ -22,7 +22,11 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ["synthesize", "organize", "diarize", "augment", "featurize", "train", "evaluate"]
-OUTPUTS = ["data", "models", "predictions", "metrics", "plots", "report"]
+OF_CALLS = ["organize_calls", "diarize_calls", "featurize_calls", "score_calls"]
+OUTPUTS = ["data", "models", "predictions", "metrics", "plots", "report", "timelines"]
+
+#: Reads the model and its scores.
+SCORED_AGAIN = "score_calls@demo_calls"
 
 pytestmark = pytest.mark.dvc
 
@@ -51,14 +55,10 @@ class Checkout:
         return done.stdout
 
     def edit(self, **changes: object) -> None:
-        """Change top-level keys of params.yaml; a dictionary is merged into its section."""
+        """Change keys of params.yaml; a dictionary is merged into its section."""
         path, form = self.place / "params.yaml", YAML()
         content = form.load(path)
-        for key, value in changes.items():
-            if isinstance(value, dict) and key in content:
-                content[key].update(value)
-            else:
-                content[key] = value
+        _merge(content, changes)
         form.dump(content, path)
 
     def digests(self) -> dict[str, str]:
@@ -76,6 +76,14 @@ class Checkout:
         experiment = client.get_experiment_by_name("emodag").experiment_id
         runs = [run for run in client.search_runs([experiment]) if "mlflow.parentRunId" not in run.data.tags]
         return sorted(runs, key=lambda run: run.info.start_time)
+
+
+def _merge(content: dict, changes: dict) -> None:
+    for key, value in changes.items():
+        if isinstance(value, dict) and key in content:
+            _merge(content[key], value)
+        else:
+            content[key] = value
 
 
 def ran(output: str) -> list[str]:
@@ -99,6 +107,7 @@ def source(tmp_path_factory) -> Checkout:
     little = {"clips": 7, "noise": [10.0], "reverb": [], "telephone": False, "gain": []}
     checkout.edit(
         synthesize={"speakers": 10, "takes": 1},
+        simulate={"conversations": 1, "conversation": {"min_duration": 8.0, "max_duration": 8.0}},
         evaluate={"resamples": 100, "examples": 1, "matrix": False, "robustness": little},
         train={"folds": 2},
         compute={"jobs": 2},
@@ -153,6 +162,15 @@ def test_the_pipeline_ends_with_scores_of_both_corpora(finished):
         assert (score["clips"], score["speakers"]) == (70, 10)
 
 
+def test_a_folder_of_conversations_ends_with_timelines_and_errors(finished):
+    found = json.loads((finished.place / "metrics" / "calls" / "demo_calls.json").read_text())
+    assert (found["recordings"], found["speakers"]) == (1, 2)
+    assert 0 <= found["diarization"]["collar_0"]["der"] < 0.5
+    assert found["emotions"]["eder"] > 0
+    names = {path.name for path in (finished.place / "timelines" / "demo_calls").iterdir()}
+    assert names == {"summary.csv", *(f"call_01.{suffix}" for suffix in ("json", "csv", "rttm", "html", "png"))}
+
+
 def test_nothing_is_left_behind_that_git_does_not_know(finished):
     assert finished.call("git", "status", "--short") == ""
 
@@ -167,7 +185,8 @@ def test_the_parent_run_carries_scores_pictures_and_links(finished):
     assert any("uar" in name for name in parent.data.metrics)
     linked = {tag.removeprefix("stage.") for tag in parent.data.tags if tag.startswith("stage.")}
     per_corpus = [f"{stage}.{corpus}" for stage in STAGES[1:5] for corpus in ("demo_en", "demo_de")]
-    assert linked == {"synthesize", "train", *per_corpus}
+    of_calls = [f"{stage}.demo_calls" for stage in OF_CALLS]
+    assert linked == {"synthesize", "simulate", "train", *per_corpus, *of_calls}
     client = MlflowClient(f"sqlite:///{finished.place / 'mlflow.db'}")
 
     def below(folder: str | None = None) -> list[str]:
@@ -181,7 +200,7 @@ def test_the_parent_run_carries_scores_pictures_and_links(finished):
 
 def test_another_model_trains_and_evaluates_only(copy):
     output = copy.call("dvc", "exp", "run", "-S", "model=xgboost")
-    assert ran(output) == ["train", "evaluate"]
+    assert ran(output) == ["train", "evaluate", SCORED_AGAIN]
     first, second = copy.parents()
     assert {key for key in first.data.params if first.data.params[key] != second.data.params[key]} == {"model"}
     assert second.data.tags["dvc.exp_name"]
@@ -237,7 +256,7 @@ def test_a_test_corpus_added_for_one_experiment_runs_its_stages_and_evaluate_onl
     assert (copy.place / "params.yaml").read_text() == before
     output = copy.call("dvc", "exp", "run", "-S", "+corpora.my_voices=test")
     mine = [f"{stage}@my_voices" for stage in STAGES[1:5]]
-    assert sorted(ran(output)) == sorted([*mine, "evaluate"])
+    assert sorted(ran(output)) == sorted([*mine, "evaluate", SCORED_AGAIN])
     scores = json.loads((copy.place / "metrics" / "evaluate.json").read_text())
     assert scores["my_voices"]["clips"] == 24
 
@@ -289,7 +308,7 @@ def test_wrong_params_end_dvc_repro_with_a_clear_message(copy, change, told):
 def test_killing_any_stage_and_running_again_gives_the_same_outputs(source, finished, tmp_path):
     checkout = Checkout(tmp_path / "checkout")
     shutil.copytree(source.place, checkout.place, symlinks=True)
-    for stage in STAGES:
+    for stage in (*STAGES, "featurize_calls", "score_calls"):
         _kill_when_it_works(checkout, stage)
     checkout.call("dvc", "repro")
     assert checkout.digests() == finished.digests()

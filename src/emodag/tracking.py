@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 #: The stage whose results are those of the whole pipeline: what it logs goes to the parent too.
 FINAL_STAGE = "evaluate"
 
+#: The stages behind which DVC runs no other that is not of their kind; they link the parent with what ran before them.
+_LAST_STAGES = (FINAL_STAGE, "score_calls")
+
 _LOCK = Path("dvc.lock")
 _METRICS_AT_ONCE = 1000  # MLflow takes no more in a batch
 _MODEL = "model"  # among the artifacts of a run
@@ -200,9 +203,11 @@ def stage_run(params: Params, stage: str) -> Iterator[Run]:
     finally:
         for name, value in {"seconds": time.monotonic() - start, "peak_rss_mb": peak_rss_mb()}.items():
             run._attempt("log_metric", run_id, name, value)
-        if stage == FINAL_STAGE and run._client is not None:
+        if stage.partition("@")[0] in _LAST_STAGES and run._client is not None:
             try:
                 _link_stages(client, params, parent_id)
+                if stage != FINAL_STAGE:  # whose results the parent has itself
+                    _link(client, parent_id, stage, run_id)
             except Exception as error:
                 _tell(error)
         for each in (run_id, parent_id):
@@ -327,7 +332,7 @@ def _link_stages(client: MlflowClient, params: Params, parent_id: str) -> None:
         newest[run.data.tags.get(_STAGE)] = run
     for stage, entry in locked.items():
         corpus = stage.partition("@")[2]
-        if stage == FINAL_STAGE or (corpus and corpus not in params.corpora):
+        if stage == FINAL_STAGE or (corpus and corpus not in params.corpora | params.calls):
             continue
         made = _digest([(out["path"], out.get("md5")) for out in entry.get("outs", [])])
         run = newest.get(stage)
@@ -339,7 +344,11 @@ def _link_stages(client: MlflowClient, params: Params, parent_id: str) -> None:
             if not earlier:
                 continue
             run = earlier[0]
-        client.set_tag(parent_id, f"stage.{stage.replace('@', '.')}", run.info.run_id)
+        _link(client, parent_id, stage, run.info.run_id)
+
+
+def _link(client: MlflowClient, parent_id: str, stage: str, run_id: str) -> None:
+    client.set_tag(parent_id, f"stage.{stage.replace('@', '.')}", run_id)
 
 
 def _git(*arguments: str) -> str:
