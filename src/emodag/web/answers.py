@@ -50,6 +50,8 @@ class Card(Answer):
     encoder: str
     unknown_below: float = Field(description="where no emotion is as probable as this, the answer is `unknown`")
     confidence: float = Field(description="of the intervals of the scores")
+    transcription: str = Field(description="what writes down what is said; `none` if nothing does")
+    language_model: str = Field(description="which is given evidence and words to interpret; empty if none is")
     scores: list[Score]
     limits: list[str]
     misuse: list[str]
@@ -155,10 +157,11 @@ class TurningPoint(Answer):
 
 
 class Analysis(Answer):
-    """Who felt what, when: as ``emodag analyze --json`` writes it."""
+    """Who felt what, when: as ``emodag analyze --json`` writes it, and what that comes to."""
 
     recording: str
     duration: float = Field(description="s")
+    finding: str = Field(description="what it comes to, in a sentence")
     speakers: list[Speaker]
     turning_points: list[TurningPoint]
     turns: list[Turn]

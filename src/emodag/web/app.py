@@ -94,15 +94,13 @@ def _answer_problems(app: FastAPI) -> None:
 def _add_pages(app: FastAPI) -> None:
     @app.get("/", include_in_schema=False)
     async def page() -> Response:
-        index = STATIC / "index.html"
-        return FileResponse(index) if index.is_file() else HTMLResponse(reference.home(DESCRIPTION))
+        return FileResponse(STATIC / "index.html")
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
         return HTMLResponse(reference.reference(app.openapi(), LIVE))
 
-    if STATIC.is_dir():
-        app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
 
 def _add_facts(app: FastAPI, team: Team, metrics: Metrics) -> None:

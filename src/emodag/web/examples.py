@@ -42,6 +42,8 @@ CARD = {
     "encoder": "none",
     "unknown_below": 0.41,
     "confidence": 0.95,
+    "transcription": "sphinx",
+    "language_model": "",
     "scores": [_SCORE],
     "limits": ["It recognises how emotions are acted or shown in speech. It does not know what anybody feels."],
     "misuse": ["Judging a person."],
@@ -79,6 +81,7 @@ _FEELING = {
 ANALYSIS = {
     "recording": "call.mp3",
     "duration": 61.2,
+    "finding": "speaker_1 turns from neutral to angry at 0:31",
     "speakers": [
         {
             "name": "speaker_1",

@@ -15,7 +15,7 @@ import numpy as np
 
 from emodag import audio, bundle, hearing, layout, listening
 from emodag import params as settings_of
-from emodag.conversation import analysis, live, tables
+from emodag.conversation import analysis, live, tables, telling
 from emodag.corpora import get
 from emodag.corpora.demo import CORPORA as SYNTHETIC
 from emodag.documents import words
@@ -104,7 +104,7 @@ class Jobs:
         return self.writer.of_clip(answer, sound.samples())
 
     def analyze(self, content: bytes, name: str, speakers: int | None, *, with_words: bool) -> dict[str, Any]:
-        """The emotions of a conversation over time; see :func:`emodag.conversation.tables.described`.
+        """The emotions of a conversation over time; see :func:`emodag.conversation.tables.described`, and ``finding``.
 
         Args:
             content: of the file.
@@ -125,7 +125,7 @@ class Jobs:
         interpretation = None
         if with_words:
             found, interpretation = self.writer.of_call(found, heard)
-        return tables.described(found) | {"interpretation": interpretation}
+        return tables.described(found) | {"finding": telling.finding(found), "interpretation": interpretation}
 
     def listen(self, rate: int, encoding: str) -> Voice:
         """Begin to listen to a live client."""
@@ -157,6 +157,8 @@ class Jobs:
             "encoder": shipped.encoder,
             "unknown_below": shipped.unknown,
             "confidence": self.params.evaluate.confidence,
+            "transcription": self.params.transcribe.backend,
+            "language_model": self.params.interpret.llm.model if self.params.interpret.llm.base_url else "",
             "scores": [
                 {
                     "corpus": corpus,

@@ -9,32 +9,18 @@ from typing import Any
 
 _START = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title></head><body><main>
+<title>{title}</title><link rel="icon" href="static/icon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="static/page.css"></head><body><main class="reference">
 """
 _END = "</main></body></html>\n"
 
 
-def page(title: str, *parts: str) -> str:
-    """A page of parts that are HTML."""
-    return _START.format(title=escape(title)) + "\n".join(parts) + _END
-
-
-def home(description: str) -> str:
-    """What stands at ``/`` until there is more to show."""
-    return page(
-        "emodag",
-        "<h1>emodag</h1>",
-        f"<p>{escape(description)}</p>",
-        '<p><a href="/docs">What it answers</a>, <a href="/openapi.json">as OpenAPI</a>, '
-        '<a href="/api/model">the model and its scores</a>.</p>',
-    )
-
-
 def reference(openapi: dict[str, Any], live: str) -> str:
     """Every path of an OpenAPI description, and what is said of the live one, which OpenAPI cannot describe."""
-    return page(
-        openapi["info"]["title"],
-        f"<h1>{escape(openapi['info']['title'])}</h1>",
+    title = escape(openapi["info"]["title"])
+    parts = (
+        _START.format(title=title),
+        f"<h1>{title}</h1>",
         f"<p>{escape(openapi['info']['description'])}</p>",
         *(
             part
@@ -44,7 +30,9 @@ def reference(openapi: dict[str, Any], live: str) -> str:
         ),
         "<h2><code>WebSocket /api/live</code></h2>",
         *(f"<p>{escape(each)}</p>" for each in live.split("\n\n")),
+        _END,
     )
+    return "\n".join(parts)
 
 
 def _operation(path: str, method: str, operation: dict[str, Any]) -> Iterator[str]:

@@ -1,0 +1,158 @@
+/** Who sounded how, when: a lane for each speaker, turns that play, arousal below, and what each speaker comes to. */
+
+import { clock, counted, courses, element, kindOf, kindsIn, nameOf, percent, stepOf, strength, stretches, verdict } from "./common.js";
+import { bars } from "./bars.js";
+import { follow, play } from "./player.js";
+
+const FARTHEST = 60; // pixels a second
+const HEIGHT = 40; // of the drawing of a curve, in its own units
+
+let moved = () => {};
+follow((time) => moved(time));
+
+/** The emotion that a speaker shows longest, with its share. */
+const mood = (speaker) => {
+  const [first] = Object.entries(speaker.shares).sort((one, other) => other[1] - one[1]);
+  return first ? `${first[0] === "unknown" ? "mostly unclear" : `mostly ${first[0]}`} (${percent(first[1])})` : "";
+};
+
+/** What a conversation comes to, as a heading and a sentence. */
+export const told = ({ duration, finding, speakers, turns, turning_points: points }) => {
+  if (!turns.length) return ["No speech", "There is nothing to judge, so no probabilities are told."];
+  const parts = [clock(duration), counted(speakers.length, "speaker"), counted(turns.length, "turn"), points.length && counted(points.length, "turning point")];
+  return [finding, `${parts.filter(Boolean).join(", ")}.`];
+};
+
+const path = (runs, duration) =>
+  runs.map((run) => run.map(([time, value], place) => `${place ? "L" : "M"}${((1000 * time) / duration).toFixed(2)} ${((HEIGHT / 2) * (1 - value)).toFixed(2)}`).join("")).join("");
+
+/** SVG cannot be made by `document.createElement`. */
+const curve = (turns, duration) => {
+  const drawn = (tag, attributes) => {
+    const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+    return made;
+  };
+  const svg = drawn("svg", { class: "curve", viewBox: `0 0 1000 ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" });
+  svg.append(drawn("path", { class: "zero", d: `M0 ${HEIGHT / 2}H1000` }), drawn("path", { d: path(courses(turns), duration) }));
+  return svg;
+};
+
+const box = (turn, duration) => {
+  const kind = kindOf(turn.feeling), length = turn.end - turn.start;
+  const pieces = stretches(turn).map((each) => element("i", {
+    class: `of-${each.emotion}`,
+    style: {
+      left: `${(100 * (each.start - turn.start)) / length}%`, width: `${(100 * (each.end - each.start)) / length}%`,
+      "--strength": `${100 * strength(each)}%`,
+    },
+  }));
+  const said = turn.text ? `. ${turn.text}` : "";
+  const made = element("button", {
+    type: "button", class: `turn of-${kind}`, tabindex: "-1",
+    "aria-label": `${turn.speaker}, ${clock(turn.start)} to ${clock(turn.end)}: ${verdict(turn.feeling)}${said}`,
+    title: `${turn.speaker}, ${clock(turn.start)}: ${verdict(turn.feeling)}`,
+    style: { left: `${(100 * turn.start) / duration}%`, width: `${(100 * length) / duration}%` },
+  }, element("span", { class: "box" }, ...pieces), element("b", { text: turn.feeling ? nameOf(kind) : "" }));
+  made.addEventListener("click", () => play(turn.start, turn.end));
+  return made;
+};
+
+const flag = (point, duration) => element("i", {
+  class: "point", title: `${clock(point.time)}: ${point.before} → ${point.after}`, style: { left: `${(100 * point.time) / duration}%` },
+});
+
+/** The timeline of an analysis, put into `place`. */
+export const show = (place, analysis, emotions) => {
+  const { turns, speakers, turning_points: points } = analysis, duration = Math.max(analysis.duration, 0.001);
+  const boxes = turns.map((turn) => box(turn, duration));
+  const ticks = element("div", { class: "ticks", "aria-hidden": "true" }), head = element("div", { class: "playhead" });
+  const lanes = element("div", { class: "lanes" }, ticks, ...speakers.map((speaker) => {
+    const own = turns.flatMap((turn, number) => (turn.speaker === speaker.name ? [number] : []));
+    return element("div", { class: "lane", role: "group", "aria-label": `Turns of ${speaker.name}` },
+      element("p", { class: "who" }, element("b", { text: speaker.name }), element("span", {
+        text: `${clock(speaker.speech)} in ${counted(speaker.turns, "turn")}${mood(speaker) && ` · ${mood(speaker)}`}`,
+      })),
+      element("div", { class: "boxes" }, ...own.map((number) => boxes[number]),
+        ...points.filter((point) => point.speaker === speaker.name).map((point) => flag(point, duration))),
+      curve(own.map((number) => turns[number]), duration));
+  }), head);
+  const scroller = element("div", { class: "scroller" }, lanes);
+  const key = element("ul", { class: "key" },
+    ...kindsIn(turns, emotions).map((kind) => element("li", { class: `of-${kind}` }, element("i"), nameOf(kind))),
+    element("li", { class: "ramp" }, element("i"), "the fainter, the less sure"),
+    element("li", { class: "solid" }, element("i"), "arousal, from calm to excited"),
+    points.length > 0 && element("li", { class: "flag" }, element("i"), "turning point"));
+  const zooms = element("div", { class: "zoom", role: "group", "aria-label": "Zoom" });
+  place.replaceChildren(
+    element("div", { class: "heading" }, element("h3", { text: "Who sounded how, when" }), zooms),
+    scroller, key, element("p", { class: "caption", text: "A turn plays when it is clicked. By keyboard: arrows go from turn to turn, Enter plays." }));
+
+  let zoom = 1;
+  const wide = () => scroller.clientWidth * zoom;
+  const look = () => {
+    const step = stepOf((72 * duration) / Math.max(1, wide()));
+    const times = Array.from({ length: Math.ceil(duration / step) }, (_, number) => number * step);
+    // The last would make the lanes longer than the recording.
+    ticks.replaceChildren(...times.filter((time) => ((duration - time) * wide()) / duration > 42).map((time) =>
+      element("span", { text: clock(time), style: { left: `${(100 * time) / duration}%` } })));
+  };
+  const setZoom = (wanted) => {
+    const middle = (scroller.scrollLeft + scroller.clientWidth / 2) / wide();
+    zoom = Math.max(1, Math.min(wanted, (FARTHEST * duration) / Math.max(1, scroller.clientWidth)));
+    lanes.style.setProperty("--zoom", zoom);
+    scroller.scrollLeft = middle * wide() - scroller.clientWidth / 2;
+    look();
+  };
+  for (const [text, label, change] of [["−", "Show more time", () => zoom / 1.7], ["Whole", undefined, () => 1], ["+", "Show less time", () => zoom * 1.7]]) {
+    const button = element("button", { type: "button", text, "aria-label": label });
+    button.addEventListener("click", () => setZoom(change()));
+    zooms.append(button);
+  }
+  new ResizeObserver(look).observe(scroller);
+
+  moved = (time) => {
+    head.style.left = `${(100 * time) / duration}%`;
+    turns.forEach((turn, number) => boxes[number].classList.toggle("sounding", time > 0 && turn.start <= time && time < turn.end));
+    const at = (time / duration) * wide();
+    if (at < scroller.scrollLeft || at > scroller.scrollLeft + scroller.clientWidth - 24) scroller.scrollLeft = at - 0.15 * scroller.clientWidth;
+  };
+  lanes.addEventListener("click", (event) => {
+    if (event.target.closest(".turn")) return;
+    play(((event.clientX - lanes.getBoundingClientRect().left) / lanes.clientWidth) * duration);
+  });
+
+  // One stop for the Tab key; arrows move within.
+  let reached = 0;
+  boxes[0]?.setAttribute("tabindex", "0");
+  const moves = { ArrowLeft: () => reached - 1, ArrowRight: () => reached + 1, Home: () => 0, End: () => boxes.length - 1 };
+  lanes.addEventListener("focusin", (event) => {
+    const number = boxes.indexOf(event.target);
+    if (number < 0) return;
+    boxes[reached].setAttribute("tabindex", "-1");
+    boxes[reached = number].setAttribute("tabindex", "0");
+  });
+  lanes.addEventListener("keydown", (event) => {
+    const number = moves[event.key]?.();
+    if (number === undefined) return;
+    event.preventDefault();
+    boxes[Math.max(0, Math.min(number, boxes.length - 1))].focus();
+  });
+  moved(0);
+};
+
+/** How much of each speaker's judged speech sounded how. */
+export const people = (speakers) => speakers.map((speaker) => element("article", { class: "block" },
+  element("h3", { text: speaker.name }),
+  element("p", { class: "part", text: `${clock(speaker.speech)} of speech in ${counted(speaker.turns, "turn")} · arousal ${signed(speaker.arousal)} · valence ${signed(speaker.valence)}` }),
+  Object.values(speaker.shares).some(Boolean) ? shares(speaker.shares) : element("p", { class: "caption", text: "No turn could be judged: all are too short, or others speak over them." })));
+
+const shares = (found) => {
+  const named = Object.fromEntries(Object.entries(found).filter(([, share]) => share > 0));
+  const list = bars(named, { unsure: false, threshold: 0, number: percent }).firstChild;
+  list.classList.add("shares");
+  for (const name of list.querySelectorAll(".name")) name.textContent = nameOf(name.textContent);
+  return list;
+};
+
+const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
