@@ -9,7 +9,8 @@ export const bars = (probabilities, { unsure, threshold, number = probable }) =>
     element("ul", { class: unsure ? "bars unsure" : "bars" }, ...likely(probabilities).map(([name, share]) =>
       element("li", { class: `of-${name}` },
         element("span", { class: "name", text: name }),
-        element("span", { class: "track", "aria-hidden": "true", style }, element("i", { style: { "--share": `${100 * share}%` } })),
+        element("span", { class: "track", "aria-hidden": "true", style },
+          element("i", { style: { "--share": `${100 * share}%` } })),
         element("span", { class: "amount", text: number(share) })))),
     element("p", { class: "threshold" }, element("span", {},
       element("b", { text: `sure from ${percent(threshold)}`, style }))));
@@ -21,7 +22,8 @@ export const told = ({ emotion, probabilities }, threshold) => {
   const [[first, share], [second, other] = []] = likely(probabilities);
   if (emotion === "unknown") {
     const guess = second ? `${first} ${probable(share)}, ${second} ${probable(other)}` : `${first} ${probable(share)}`;
-    return ["Not sure", `No emotion reaches ${percent(threshold)}, from which the model counts as sure. Its best guesses: ${guess}.`];
+    const why = `No emotion reaches ${percent(threshold)}, from which the model counts as sure.`;
+    return ["Not sure", `${why} Its best guesses: ${guess}.`];
   }
   return [`Sounds ${emotion}`, `${probable(share)} sure${second ? `; next, ${second} with ${probable(other)}` : ""}.`];
 };

@@ -24,8 +24,9 @@ export const probable = (share) => percent(Math.min(0.9999, Math.max(0.0001, sha
 
 /** Seconds as m:ss, from an hour on as h:mm:ss. */
 export const clock = (seconds) => {
-  const whole = Math.floor(seconds), minutes = Math.floor(whole / 60), rest = String(whole % 60).padStart(2, "0");
-  return minutes < 60 ? `${minutes}:${rest}` : `${Math.floor(minutes / 60)}:${String(minutes % 60).padStart(2, "0")}:${rest}`;
+  const whole = Math.floor(seconds), minutes = Math.floor(whole / 60);
+  const two = (number) => String(number % 60).padStart(2, "0");
+  return minutes < 60 ? `${minutes}:${two(whole)}` : `${Math.floor(minutes / 60)}:${two(minutes)}:${two(whole)}`;
 };
 
 export const counted = (number, thing) => `${number} ${thing}${number === 1 ? "" : "s"}`;
@@ -60,7 +61,8 @@ export const stretches = (turn) => {
 
 /** Emotions that occur in turns, in the model's order, then unknown and unjudged. */
 export const kindsIn = (turns, emotions) => {
-  const heard = new Set(turns.flatMap((turn) => (turn.feeling ? [turn.feeling, ...stretches(turn)] : [null])).map(kindOf));
+  const feelings = turns.flatMap((turn) => (turn.feeling ? [turn.feeling, ...stretches(turn)] : [null]));
+  const heard = new Set(feelings.map(kindOf));
   return [...emotions, "unknown", "unjudged"].filter((kind) => heard.has(kind));
 };
 
@@ -82,5 +84,7 @@ export const courses = (turns, gap = 6) => {
   return runs;
 };
 
-/** The shortest step of time that people count in and that is no shorter than `least` seconds. */
-export const stepOf = (least) => [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800].find((each) => each >= least) ?? 3600;
+const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600]; // s, between which people count
+
+/** The shortest step that is no shorter than `least` seconds. */
+export const stepOf = (least) => STEPS.find((each) => each >= least) ?? STEPS.at(-1);

@@ -38,7 +38,8 @@ export const show = (answer, threshold) => {
   const [title, rest] = told(feeling ?? { emotion: null, probabilities: {} }, threshold);
   id("moment-verdict").replaceChildren(`${title} `, element("small", { text: feeling ? rest : "in the last seconds" }));
   if (feeling) {
-    id("moment-bars").replaceChildren(bars(feeling.probabilities, { unsure: feeling.emotion === "unknown", threshold }));
+    const look = { unsure: feeling.emotion === "unknown", threshold };
+    id("moment-bars").replaceChildren(bars(feeling.probabilities, look));
   }
   const style = feeling ? { "--strength": `${100 * strength(feeling)}%` } : {};
   const tip = feeling ? `${clock(answer.time)}: ${verdict(feeling)}` : `${clock(answer.time)}: no speech`;

@@ -18,10 +18,10 @@ const CLIP = 10;
 let model = null; // the card
 let current = null; // the file that is shown
 let asking = new AbortController();
-let result = null; // {json, csv, rttm, png, name}: how to write what is shown
+let result = null; // {name, writers}: how to write what is shown, by kind of file
 let hearing = null; // ends what the microphone is used for
 
-// What is said of what happens -----------------------------------------------------------------------------------------
+// What is said of what happens ----------------------------------------------------------------------------------------
 
 const say = (text, { busy = false } = {}) => {
   id("status").textContent = text;
@@ -50,7 +50,7 @@ const begin = () => {
   return asking.signal;
 };
 
-// A recording ----------------------------------------------------------------------------------------------------------
+// A recording ---------------------------------------------------------------------------------------------------------
 
 const examine = async (file) => {
   const signal = begin();
@@ -148,7 +148,8 @@ const showClip = (answer, whole) => {
   show(answer.file, heard, answer.notes, answer.duration);
   id("timeline").hidden = id("people").hidden = true;
   id("odds").hidden = silent;
-  id("bars").replaceChildren(bars(answer.probabilities, { unsure: answer.emotion === "unknown", threshold: model.unknown_below }));
+  const look = { unsure: answer.emotion === "unknown", threshold: model.unknown_below };
+  id("bars").replaceChildren(bars(answer.probabilities, look));
   const { transcription = null, interpretation = null } = answer;
   id("words").hidden = silent;
   id("transcript").replaceChildren(...words.ofClip(transcription, model.transcription));
@@ -177,7 +178,7 @@ const showConversation = (analysis, { pending }) => {
   });
 };
 
-// Downloads ------------------------------------------------------------------------------------------------------------
+// Downloads -----------------------------------------------------------------------------------------------------------
 
 const offer = (name, writers) => {
   result = { name: tables.stem(name), writers };
@@ -185,13 +186,19 @@ const offer = (name, writers) => {
 };
 
 const save = async (kind) => {
-  const link = element("a", { download: `${result.name}.${kind}`, href: URL.createObjectURL(new Blob([await result.writers[kind]()])) });
+  const { name, writers } = result;
+  const address = URL.createObjectURL(new Blob([await writers[kind]()]));
+  const link = element("a", { download: `${name}.${kind}`, href: address });
   link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  setTimeout(() => URL.revokeObjectURL(address), 10_000);
 };
 
-// The microphone -------------------------------------------------------------------------------------------------------
+// The microphone ------------------------------------------------------------------------------------------------------
 
+const STATUS = {
+  record: "Recording, for up to four minutes.",
+  live: "Listening. When you stop, what was heard is judged as a whole.",
+};
 const LABELS = { record: ["Record", "Stop"], live: ["Listen live", "Stop"] };
 
 const pressed = (name, on) => {
@@ -232,7 +239,7 @@ const hear = async (name, connect) => {
     line = connect(microphone.rate, stop);
     id("result").hidden = true;
     live.open({ judging: name === "live" });
-    say(name === "live" ? "Listening. When you stop, what was heard is judged as a whole." : "Recording, for up to four minutes.");
+    say(STATUS[name]);
   } catch (error) {
     hearing = null;
     pressed(name, false);
@@ -248,7 +255,7 @@ const lineOf = (rate, stop) => converse(rate, {
   },
 });
 
-// The model ------------------------------------------------------------------------------------------------------------
+// The model -----------------------------------------------------------------------------------------------------------
 
 const modelThere = async () => {
   if (model) return;
@@ -258,11 +265,12 @@ const modelThere = async () => {
   id("card").removeAttribute("aria-busy");
   for (const each of document.querySelectorAll("[data-basis]")) each.textContent = card.basis(model);
   id("privacy").textContent = model.language_model
-    ? `This service keeps nothing. What is said and what was heard, but no sound, goes to the language model ${model.language_model}, which writes the text.`
+    ? `This service keeps nothing. What is said and what was heard, but no sound, goes to the language model ${
+        model.language_model}, which writes the text.`
     : "This service keeps nothing and sends nothing on.";
 };
 
-// What people do -------------------------------------------------------------------------------------------------------
+// What people do ------------------------------------------------------------------------------------------------------
 
 id("choose").addEventListener("click", () => id("file").click());
 id("file").addEventListener("change", ({ target }) => {
@@ -271,8 +279,12 @@ id("file").addEventListener("change", ({ target }) => {
 });
 id("record").addEventListener("click", () => hear("record", () => null));
 id("live").addEventListener("click", () => hear("live", lineOf));
-for (const option of ["kind", "speakers"]) id(option).addEventListener("change", () => current && !hearing && examine(current));
-for (const button of document.querySelectorAll("[data-save]")) button.addEventListener("click", () => save(button.dataset.save));
+for (const option of ["kind", "speakers"]) {
+  id(option).addEventListener("change", () => current && !hearing && examine(current));
+}
+for (const button of document.querySelectorAll("[data-save]")) {
+  button.addEventListener("click", () => save(button.dataset.save));
+}
 id("access").addEventListener("submit", (event) => {
   event.preventDefault();
   useToken(id("token").value);

@@ -23,7 +23,8 @@ export const listen = async (hear) => {
   // What browsers do to a voice to make it clearer changes how it sounds.
   const wanted = { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false };
   const stream = await navigator.mediaDevices.getUserMedia({ audio: wanted }).catch((error) => {
-    const [message, accepted] = WHY[error.name] ?? [`The microphone cannot be used: ${error.message}`, "a recording as a file"];
+    const other = [`The microphone cannot be used: ${error.message}`, "a recording as a file"];
+    const [message, accepted] = WHY[error.name] ?? other;
     throw new Problem(message, { accepted });
   });
   const context = new AudioContext();
@@ -34,7 +35,8 @@ export const listen = async (hear) => {
   };
   try {
     await context.audioWorklet.addModule(new URL("capture.js", import.meta.url));
-    const node = new AudioWorkletNode(context, "capture", { numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit" });
+    const channel = { numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit" };
+    const node = new AudioWorkletNode(context, "capture", channel);
     node.port.addEventListener("message", ({ data }) => {
       // Of an hour that is only listened to, the last minutes are kept.
       if (blocks.push(data) > 10 * LONGEST) blocks.shift();
@@ -58,13 +60,15 @@ export const listen = async (hear) => {
 };
 
 /** The level of samples; dB of full scale. */
-export const levelOf = (samples) => 10 * Math.log10(samples.reduce((sum, each) => sum + each * each, 1e-12) / samples.length);
+export const levelOf = (samples) =>
+  10 * Math.log10(samples.reduce((sum, each) => sum + each * each, 1e-12) / samples.length);
 
 /** Blocks of samples as a WAV file of one channel and 16 bits. */
 const wav = (blocks, rate) => {
   const count = blocks.reduce((sum, block) => sum + block.length, 0);
   const content = new DataView(new ArrayBuffer(44 + 2 * count));
-  const text = (at, letters) => [...letters].forEach((letter, place) => content.setUint8(at + place, letter.charCodeAt()));
+  const text = (at, letters) =>
+    [...letters].forEach((letter, place) => content.setUint8(at + place, letter.charCodeAt()));
   text(0, "RIFF");
   content.setUint32(4, 36 + 2 * count, true);
   text(8, "WAVEfmt ");

@@ -1,6 +1,8 @@
 /** A result as a picture for a slide: light whatever the page is, with what its probabilities rest on. */
 
-import { clock, courses, kindOf, kindsIn, likely, nameOf, percent, probable, stepOf, strength, stretches } from "./common.js";
+import {
+  clock, counted, courses, kindOf, kindsIn, likely, nameOf, percent, probable, stepOf, strength, stretches,
+} from "./common.js";
 
 const WIDTH = 1200, MARGIN = 40, SCALE = 2; // pixels
 const INK = "#1d2129", FAINT = "#626b7b", LINE = "#e3e6eb", OPEN = "#7d8591";
@@ -27,7 +29,9 @@ const sheet = (height) => {
   return [canvas, pen];
 };
 
-const write = (pen, text, x, y, { size = 15, weight = 400, colour = INK, align = "left", most = WIDTH - 2 * MARGIN } = {}) => {
+const ROOM = WIDTH - 2 * MARGIN;
+
+const write = (pen, text, x, y, { size = 15, weight = 400, colour = INK, align = "left", most = ROOM } = {}) => {
   pen.font = `${weight} ${size}px ${FONT}`;
   pen.fillStyle = colour;
   pen.textAlign = align;
@@ -43,7 +47,7 @@ const lines = (pen, text, y, style) => {
   const rows = [""];
   for (const word of text.split(" ")) {
     const longer = `${rows.at(-1)} ${word}`.trim();
-    if (pen.measureText(longer).width > WIDTH - 2 * MARGIN) rows.push(word);
+    if (pen.measureText(longer).width > ROOM) rows.push(word);
     else rows[rows.length - 1] = longer;
   }
   rows.forEach((row, number) => write(pen, row, MARGIN, y + 1.4 * style.size * number, style));
@@ -76,7 +80,7 @@ const fill = (pen, kind, [x, y, width, height], share = 1) => {
 const heading = (pen, [title, summary], name) => {
   let size = 28;
   do pen.font = `650 ${size}px ${FONT}`;
-  while (pen.measureText(title).width > WIDTH - 2 * MARGIN && (size -= 1) > 16);
+  while (pen.measureText(title).width > ROOM && (size -= 1) > 16);
   write(pen, title, MARGIN, 58, { size, weight: 650 });
   write(pen, `${name} · ${summary}`, MARGIN, 88, { colour: FAINT });
 };
@@ -102,7 +106,8 @@ export const ofClip = (answer, told, basis, threshold) => {
     pen.moveTo(left + room * threshold, 112);
     pen.lineTo(left + room * threshold, bottom);
     pen.stroke();
-    write(pen, `sure from ${percent(threshold)}`, left + room * threshold, bottom + 16, { size: 13, colour: FAINT, align: "center" });
+    const style = { size: 13, colour: FAINT, align: "center" };
+    write(pen, `sure from ${percent(threshold)}`, left + room * threshold, bottom + 16, style);
   }
   lines(pen, basis, bottom + 48, { size: 13, colour: FAINT });
   return png(canvas);
@@ -123,15 +128,20 @@ export const ofTurns = (analysis, told, basis, emotions) => {
   }
   analysis.speakers.forEach((speaker, number) => {
     const y = top + LANE * number, own = analysis.turns.filter((turn) => turn.speaker === speaker.name);
-    write(pen, speaker.name, left - 18, y + 24, { size: 16, weight: 650, align: "right", most: left - MARGIN });
-    write(pen, `${clock(speaker.speech)} in ${speaker.turns} turns`, left - 18, y + 44, { size: 13, colour: FAINT, align: "right", most: left - MARGIN });
+    const beside = { align: "right", most: left - 18 - MARGIN / 2 };
+    write(pen, speaker.name, left - 18, y + 24, { size: 16, weight: 650, ...beside });
+    const part = `${clock(speaker.speech)} in ${counted(speaker.turns, "turn")}`;
+    write(pen, part, left - 18, y + 44, { size: 13, colour: FAINT, ...beside });
     for (const turn of own) {
       const width = Math.max(2, place(turn.end) - place(turn.start) - 1);
       if (turn.feeling === null) fill(pen, "unjudged", [place(turn.start), y + 16, width, 8]);
       for (const each of stretches(turn)) {
         fill(pen, each.emotion, [place(each.start), y, place(each.end) - place(each.start) - 0.5, 40], strength(each));
       }
-      if (turn.feeling && width > 62) write(pen, nameOf(kindOf(turn.feeling)), place(turn.start) + width / 2, y + 55, { size: 12, align: "center", most: width });
+      if (turn.feeling && width > 62) {
+        const style = { size: 12, align: "center", most: width };
+        write(pen, nameOf(kindOf(turn.feeling)), place(turn.start) + width / 2, y + 55, style);
+      }
     }
     pen.strokeStyle = LINE;
     pen.strokeRect(left, y + 86, room, 0);

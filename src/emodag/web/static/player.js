@@ -28,9 +28,11 @@ export const decoded = async (file) => {
     const channels = Array.from({ length: buffer.numberOfChannels }, (_, channel) => buffer.getChannelData(channel));
     const points = Math.max(1, Math.min(POINTS, buffer.length));
     const found = Float32Array.from({ length: points }, (_, point) => {
-      const from = Math.floor((point * buffer.length) / points), to = Math.floor(((point + 1) * buffer.length) / points);
+      const bound = (number) => Math.floor((number * buffer.length) / points);
       let most = 0;
-      for (const channel of channels) for (let at = from; at < to; at += 1) most = Math.max(most, Math.abs(channel[at]));
+      for (const channel of channels) {
+        for (let at = bound(point); at < bound(point + 1); at += 1) most = Math.max(most, Math.abs(channel[at]));
+      }
       return most;
     });
     return { duration: buffer.duration, peaks: found };
@@ -88,7 +90,8 @@ const draw = (time) => {
   pen.scale(ratio, ratio);
   const loudest = Math.max(0.05, ...peaks), bars = Math.floor(width / 3);
   for (let bar = 0; bar < bars; bar += 1) {
-    const own = peaks.subarray(Math.floor((bar * peaks.length) / bars), Math.max(1, Math.ceil(((bar + 1) * peaks.length) / bars)));
+    const first = Math.floor((bar * peaks.length) / bars), last = Math.ceil(((bar + 1) * peaks.length) / bars);
+    const own = peaks.subarray(first, Math.max(first + 1, last));
     const tall = Math.max(2, (Math.max(...own) / loudest) * height);
     pen.fillStyle = look.getPropertyValue((bar + 0.5) / bars < time / length ? "--accent" : "--edge");
     pen.fillRect(bar * 3, (height - tall) / 2, 2, tall);

@@ -32,12 +32,14 @@ export const ofTurns = (analysis, emotions) => {
 
 /** As `emodag analyze --rttm`: fields end at a space, so all but a few signs are percent-encoded. */
 export const rttm = (analysis) => {
-  const encoded = (name) =>
-    encodeURIComponent(name).replace(/[!'()*]/g, (sign) => `%${sign.charCodeAt().toString(16).toUpperCase()}`).replaceAll("%2F", "/");
+  const code = (sign) => `%${sign.charCodeAt().toString(16).toUpperCase()}`;
+  const encoded = (name) => encodeURIComponent(name).replace(/[!'()*]/g, code).replaceAll("%2F", "/");
   const uri = encoded(stem(analysis.recording));
   const turns = [...analysis.turns].sort((one, other) => one.start - other.start || one.end - other.end);
-  return turns.map(({ start, end, speaker }) =>
-    `SPEAKER ${uri} 1 ${start.toFixed(3)} ${(end - start).toFixed(3)} <NA> <NA> ${encoded(speaker)} <NA> <NA>\n`).join("");
+  return turns.map(({ start, end, speaker }) => {
+    const times = `${start.toFixed(3)} ${(end - start).toFixed(3)}`;
+    return `SPEAKER ${uri} 1 ${times} <NA> <NA> ${encoded(speaker)} <NA> <NA>\n`;
+  }).join("");
 };
 
 /** A file's name without its suffix. */

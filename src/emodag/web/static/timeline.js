@@ -1,9 +1,13 @@
 /** Who sounded how, when: a lane for each speaker, turns that play, arousal below, and what each speaker comes to. */
 
-import { clock, counted, courses, element, kindOf, kindsIn, nameOf, percent, stepOf, strength, stretches, verdict } from "./common.js";
+import {
+  clock, counted, courses, element, kindOf, kindsIn, nameOf, percent, stepOf, strength, stretches, verdict,
+} from "./common.js";
 import { bars } from "./bars.js";
 import { follow, play } from "./player.js";
 
+const HINT = "A turn plays when it is clicked. By keyboard: arrows go from turn to turn, Enter plays.";
+const UNJUDGED = "No turn could be judged: all are too short, or others speak over them.";
 const FARTHEST = 60; // pixels a second
 const HEIGHT = 40; // of the drawing of a curve, in its own units
 
@@ -19,12 +23,16 @@ const mood = (speaker) => {
 /** What a conversation comes to, as a heading and a sentence. */
 export const told = ({ duration, finding, speakers, turns, turning_points: points }) => {
   if (!turns.length) return ["No speech", "There is nothing to judge, so no probabilities are told."];
-  const parts = [clock(duration), counted(speakers.length, "speaker"), counted(turns.length, "turn"), points.length && counted(points.length, "turning point")];
-  return [finding, `${parts.filter(Boolean).join(", ")}.`];
+  const parts = [clock(duration), counted(speakers.length, "speaker"), counted(turns.length, "turn")];
+  if (points.length) parts.push(counted(points.length, "turning point"));
+  return [finding, `${parts.join(", ")}.`];
 };
 
-const path = (runs, duration) =>
-  runs.map((run) => run.map(([time, value], place) => `${place ? "L" : "M"}${((1000 * time) / duration).toFixed(2)} ${((HEIGHT / 2) * (1 - value)).toFixed(2)}`).join("")).join("");
+/** Runs of [time, value] as an SVG path, 1000 wide, from 0 (for 1) to HEIGHT (for -1). */
+const path = (runs, duration) => {
+  const point = ([time, value]) => `${((1000 * time) / duration).toFixed(2)} ${((HEIGHT / 2) * (1 - value)).toFixed(2)}`;
+  return runs.map((run) => `M${run.map(point).join("L")}`).join("");
+};
 
 /** SVG cannot be made by `document.createElement`. */
 const curve = (turns, duration) => {
@@ -33,8 +41,10 @@ const curve = (turns, duration) => {
     for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
     return made;
   };
-  const svg = drawn("svg", { class: "curve", viewBox: `0 0 1000 ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" });
-  svg.append(drawn("path", { class: "zero", d: `M0 ${HEIGHT / 2}H1000` }), drawn("path", { d: path(courses(turns), duration) }));
+  const box = { viewBox: `0 0 1000 ${HEIGHT}`, preserveAspectRatio: "none" };
+  const svg = drawn("svg", { class: "curve", "aria-hidden": "true", ...box });
+  svg.append(drawn("path", { class: "zero", d: `M0 ${HEIGHT / 2}H1000` }));
+  svg.append(drawn("path", { d: path(courses(turns), duration) }));
   return svg;
 };
 
@@ -59,7 +69,8 @@ const box = (turn, duration) => {
 };
 
 const flag = (point, duration) => element("i", {
-  class: "point", title: `${clock(point.time)}: ${point.before} → ${point.after}`, style: { left: `${(100 * point.time) / duration}%` },
+  class: "point", title: `${clock(point.time)}: ${point.before} → ${point.after}`,
+  style: { left: `${(100 * point.time) / duration}%` },
 });
 
 /** The timeline of an analysis, put into `place`. */
@@ -86,7 +97,7 @@ export const show = (place, analysis, emotions) => {
   const zooms = element("div", { class: "zoom", role: "group", "aria-label": "Zoom" });
   place.replaceChildren(
     element("div", { class: "heading" }, element("h3", { text: "Who sounded how, when" }), zooms),
-    scroller, key, element("p", { class: "caption", text: "A turn plays when it is clicked. By keyboard: arrows go from turn to turn, Enter plays." }));
+    scroller, key, element("p", { class: "caption", text: HINT }));
 
   let zoom = 1;
   const wide = () => scroller.clientWidth * zoom;
@@ -104,7 +115,12 @@ export const show = (place, analysis, emotions) => {
     scroller.scrollLeft = middle * wide() - scroller.clientWidth / 2;
     look();
   };
-  for (const [text, label, change] of [["−", "Show more time", () => zoom / 1.7], ["Whole", undefined, () => 1], ["+", "Show less time", () => zoom * 1.7]]) {
+  const changes = [
+    ["−", "Show more time", () => zoom / 1.7],
+    ["Whole", undefined, () => 1],
+    ["+", "Show less time", () => zoom * 1.7],
+  ];
+  for (const [text, label, change] of changes) {
     const button = element("button", { type: "button", text, "aria-label": label });
     button.addEventListener("click", () => setZoom(change()));
     zooms.append(button);
@@ -113,9 +129,10 @@ export const show = (place, analysis, emotions) => {
 
   moved = (time) => {
     head.style.left = `${(100 * time) / duration}%`;
-    turns.forEach((turn, number) => boxes[number].classList.toggle("sounding", time > 0 && turn.start <= time && time < turn.end));
-    const at = (time / duration) * wide();
-    if (at < scroller.scrollLeft || at > scroller.scrollLeft + scroller.clientWidth - 24) scroller.scrollLeft = at - 0.15 * scroller.clientWidth;
+    turns.forEach(({ start, end }, number) =>
+      boxes[number].classList.toggle("sounding", time > 0 && start <= time && time < end));
+    const at = (time / duration) * wide(), { scrollLeft, clientWidth } = scroller;
+    if (at < scrollLeft || at > scrollLeft + clientWidth - 24) scroller.scrollLeft = at - 0.15 * clientWidth;
   };
   lanes.addEventListener("click", (event) => {
     if (event.target.closest(".turn")) return;
@@ -125,7 +142,9 @@ export const show = (place, analysis, emotions) => {
   // One stop for the Tab key; arrows move within.
   let reached = 0;
   boxes[0]?.setAttribute("tabindex", "0");
-  const moves = { ArrowLeft: () => reached - 1, ArrowRight: () => reached + 1, Home: () => 0, End: () => boxes.length - 1 };
+  const moves = {
+    ArrowLeft: () => reached - 1, ArrowRight: () => reached + 1, Home: () => 0, End: () => boxes.length - 1,
+  };
   lanes.addEventListener("focusin", (event) => {
     const number = boxes.indexOf(event.target);
     if (number < 0) return;
@@ -142,14 +161,17 @@ export const show = (place, analysis, emotions) => {
 };
 
 /** How much of each speaker's judged speech sounded how. */
-export const people = (speakers) => speakers.map((speaker) => element("article", { class: "block" },
-  element("h3", { text: speaker.name }),
-  element("p", { class: "part", text: `${clock(speaker.speech)} of speech in ${counted(speaker.turns, "turn")} · arousal ${signed(speaker.arousal)} · valence ${signed(speaker.valence)}` }),
-  Object.values(speaker.shares).some(Boolean) ? shares(speaker.shares) : element("p", { class: "caption", text: "No turn could be judged: all are too short, or others speak over them." })));
+export const people = (speakers) => speakers.map(({ name, speech, turns, arousal, valence, shares }) => {
+  const part = `${clock(speech)} of speech in ${counted(turns, "turn")}`;
+  return element("article", { class: "block" },
+    element("h3", { text: name }),
+    element("p", { class: "part", text: `${part} · arousal ${signed(arousal)} · valence ${signed(valence)}` }),
+    Object.values(shares).some(Boolean) ? sharing(shares) : element("p", { class: "caption", text: UNJUDGED }));
+});
 
-const shares = (found) => {
-  const named = Object.fromEntries(Object.entries(found).filter(([, share]) => share > 0));
-  const list = bars(named, { unsure: false, threshold: 0, number: percent }).firstChild;
+const sharing = (shares) => {
+  const heard = Object.fromEntries(Object.entries(shares).filter(([, share]) => share > 0));
+  const list = bars(heard, { unsure: false, threshold: 0, number: percent }).firstChild;
   list.classList.add("shares");
   for (const name of list.querySelectorAll(".name")) name.textContent = nameOf(name.textContent);
   return list;

@@ -5,7 +5,9 @@ import { follow, play } from "./player.js";
 
 /** How often words were wrong, from bench/results/transcription.json. */
 const WRONG = {
-  sphinx: "Sphinx gets about every second word wrong: 46% of the words (37% to 55%) of RAVDESS's sentences, 55% (50% to 59%) of CREMA-D's, fewest where the voice is neutral. Do not quote what you did not hear.",
+  sphinx:
+    "Sphinx gets about every second word wrong: 46% of the words (37% to 55%) of RAVDESS's sentences, " +
+    "55% (50% to 59%) of CREMA-D's, fewest where the voice is neutral. Do not quote what you did not hear.",
   whisper: "How often Whisper is wrong has not been measured here. Do not quote what you did not hear.",
 };
 
@@ -18,7 +20,8 @@ follow((time) => {
 
 const nothingSaid = (backend, pending) => {
   if (pending) return "Being written down …";
-  return backend === "none" ? "Nothing is written down: this service was started without transcription." : "No words were understood.";
+  if (backend === "none") return "Nothing is written down: this service was started without transcription.";
+  return "No words were understood.";
 };
 
 /** The words of a clip; `said` is null until they are there. */
@@ -30,9 +33,10 @@ export const ofClip = (said, backend) => {
     marks.push([word, start, end]);
     return word;
   });
-  const text = words.length ? element("p", { class: "said" }, ...words.flatMap((word) => [word, " "])) :
-    element("p", { class: said?.text ? "said" : "pending", text: said?.text || said?.note || nothingSaid(said?.backend ?? backend, !said) });
-  return [text, said?.text && said.note && source(said.note), said?.text && WRONG[backend] && source(WRONG[backend])].filter(Boolean);
+  if (!said?.text) return [element("p", { class: "pending", text: said?.note || nothingSaid(backend, !said) })];
+  const text = words.length ? words.flatMap((word) => [word, " "]) : [said.text];
+  const minded = [said.note, WRONG[backend]].filter(Boolean);
+  return [element("p", { class: "said" }, ...text), ...minded.map((each) => source(each))];
 };
 
 /** The turns of a conversation, each a line that plays. */
@@ -62,12 +66,19 @@ export const ofTurns = (turns, { pending, backend }) => {
 export const meaning = (found) => {
   if (!found) return [element("p", { class: "pending", text: "Being written …" })];
   const by = {
-    evidence: [element("b", { text: "Made from the evidence by rules." }), " No language model was asked; nothing left this service."],
-    llm: [element("b", { text: `Written by the language model ${found.model}.` }), " It was given the evidence and the words, no sound. What it says was not checked."],
+    evidence: [
+      element("b", { text: "Made from the evidence by rules." }),
+      " No language model was asked; nothing left this service.",
+    ],
+    llm: [
+      element("b", { text: `Written by the language model ${found.model}.` }),
+      " It was given the evidence and the words, no sound. What it says was not checked.",
+    ],
     none: ["Nothing was written."],
   }[found.source];
   // The default text is also what is answered where a language model fails: then something may have left.
-  const shown = found.note && found.source === "evidence" ? [element("b", { text: "Made from the evidence by rules: " }), found.note, "."] : by;
+  const failed = found.note && found.source === "evidence";
+  const shown = failed ? [element("b", { text: "Made from the evidence by rules: " }), found.note, "."] : by;
   return [
     element("p", { class: "told", text: found.text || "—" }),
     source(...shown),
