@@ -118,9 +118,9 @@ class Jobs:
         from emodag.conversation.voices import voices
         from emodag.diarization.base import create
 
-        sound = self._decoded(content, name, self.params.serve.call.longest, mono=False)
         diarizer = create(self.params.diarize.model_copy(update={"speakers": "auto"}))
-        heard = voices(sound, diarizer, speakers)
+        # Nothing else holds the sound, so its channels go once they are mixed.
+        heard = voices(self._decoded(content, name, self.params.serve.call.longest, mono=False), diarizer, speakers)
         found = analysis.analyse(heard, self.recogniser, self.params.analyze, scores=self.scores)
         interpretation = None
         if with_words:
