@@ -351,6 +351,19 @@ def test_analyze_prints_and_writes_everything(checkout, call, monkeypatch, capsy
     assert run(checkout, monkeypatch, capsys, "analyze", call, "--json", "-")[1].startswith("{")
 
 
+def test_analyze_takes_each_recording_of_a_folder(checkout, call, monkeypatch, capsys):
+    (checkout / "calls" / "broken.wav").write_bytes(b"no audio")
+    status, out, err = run(
+        checkout, monkeypatch, capsys, "analyze", "calls", "--json", "told", "--png", "told", "--speakers", "2"
+    )
+    assert status == 1
+    assert "broken.wav" in err
+    assert "call.flac: " in out
+    assert {path.name for path in (checkout / "told").iterdir()} == {"call.json", "call.png"}
+    single = run(checkout, monkeypatch, capsys, "analyze", call, "--json", "-", "--speakers", "2")[1]
+    assert (checkout / "told" / "call.json").read_text() == single
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
@@ -358,7 +371,10 @@ def test_analyze_prints_and_writes_everything(checkout, call, monkeypatch, capsy
         (["predict", "calls", "--models", "nowhere"], 1, "nowhere/bundle.json: no such file"),
         (["diarize", "params.yaml"], 1, "params.yaml is no audio that can be decoded"),
         (["diarize", "calls", "--speakers", "0"], 2, "--speakers"),
-        (["analyze", "calls"], 2, "name one recording"),
+        (["analyze", "calls", "--json", "-"], 2, "name a folder to write to"),
+        (["analyze", "calls", "--html", "params.yaml"], 2, "params.yaml is no folder"),
+        (["analyze", "calls", "--transcript", "params.yaml"], 2, "a transcript is of one recording"),
+        (["analyze", "calls/call.flac", "--png", "calls"], 2, "calls is a folder; name a file"),
         (
             ["analyze", "calls/call.flac", "--html", "params.yaml/page.html"],
             1,

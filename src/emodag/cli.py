@@ -459,7 +459,9 @@ def _told(found: dict) -> list[str]:
 
 @app.command()
 def analyze(
-    call: Annotated[str, typer.Argument(metavar="CALL", help="a recording of any format, or - for standard input")],
+    call: Annotated[
+        str, typer.Argument(metavar="CALL", help="a recording of any format, a folder of them, or - for standard input")
+    ],
     models: Models = None,
     speakers: Speakers = None,
     reference: Annotated[
@@ -470,72 +472,83 @@ def analyze(
     ] = None,
     json_file: Annotated[str | None, typer.Option("--json", metavar="OUT", help="write JSON; - prints it")] = None,
     csv_file: Annotated[str | None, typer.Option("--csv", metavar="OUT", help="write CSV; - prints it")] = None,
-    rttm: Annotated[Path | None, typer.Option(metavar="OUT", dir_okay=False, help="write who speaks when")] = None,
-    html: Annotated[Path | None, typer.Option(metavar="OUT", dir_okay=False, help="write a page that plays it")] = None,
-    png: Annotated[Path | None, typer.Option(metavar="OUT", dir_okay=False, help="write a picture")] = None,
+    rttm: Annotated[Path | None, typer.Option(metavar="OUT", help="write who speaks when")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="OUT", help="write a page that plays it")] = None,
+    png: Annotated[Path | None, typer.Option(metavar="OUT", help="write a picture")] = None,
 ) -> None:
-    """Say who felt what, when: the emotions of each turn of a conversation, of each speaker, and where they turn."""
-    import json
+    """Say who felt what, when: the emotions of each turn of a conversation, of each speaker, and where they turn.
 
-    from emodag import layout, listening, params
+    Of a folder, each recording is analysed, and every OUT is a folder.
+    """
+    from emodag import layout, params
     from emodag.conversation import analysis, references, tables, transcripts
+    from emodag.documents import timelines
+
+    folder = Path(call).is_dir()
+    wanted = {".json": json_file, ".csv": csv_file, ".rttm": rttm, ".html": html, ".png": png}
+    wanted = {suffix: place for suffix, place in wanted.items() if place is not None}
+    _check_outputs(wanted, folder=folder)
+    if folder and transcript:
+        raise typer.BadParameter("a transcript is of one recording", param_hint="--transcript")
+    root = _params_file()
+    names = _recordings([call]) if folder else [call]
+    titles = references.names_of(names) if folder else [Path(call).stem]
+    recogniser = _recogniser(models)
+    settings = params.load(root).analyze
+    lines = transcripts.read(transcript) if transcript else []
+    known = references.references([reference]) if reference else None
+    scores = analysis.intervals(root.parent / layout.METRICS / "evaluate.json", recogniser.bundle)
+    failed = 0
+    for name, title in zip(names, titles, strict=True):
+        try:
+            heard = _voices_in(name, title, known, speakers, only=not folder)
+            timeline = analysis.analyse(heard, recogniser, settings, lines=lines, scores=scores)
+        except EmodagError as error:
+            if not folder:
+                raise
+            print(f"error: {name}: {error}", file=sys.stderr)
+            failed += 1
+            continue
+        places = {suffix: Path(place) / f"{title}{suffix}" if folder else place for suffix, place in wanted.items()}
+        for form, place in places.items():
+            if str(place) == "-":
+                print(timelines.as_text(timeline, form), end="")
+                continue
+            with _writing(place):
+                timelines.write(timeline, heard.sound.pcm, form, Path(place))
+        if "-" not in map(str, places.values()):
+            print("\n".join(tables.told(timeline)))
+    if failed:
+        raise typer.Exit(1)
+
+
+def _check_outputs(wanted: dict[str, str | Path], *, folder: bool) -> None:
+    """Refuse places that what is analysed cannot be written to, before it is."""
+    printed = [suffix for suffix, place in wanted.items() if str(place) == "-"]
+    if len(printed) > 1:
+        raise typer.BadParameter("only one of --json and --csv can be printed")
+    if folder and printed:
+        raise typer.BadParameter("a folder holds many recordings: name a folder to write to")
+    for suffix, place in wanted.items():
+        if folder and Path(place).exists() and not Path(place).is_dir():
+            raise typer.BadParameter(f"{place} is no folder", param_hint=f"--{suffix[1:]}")
+        if not folder and Path(place).is_dir():
+            raise typer.BadParameter(f"{place} is a folder; name a file", param_hint=f"--{suffix[1:]}")
+
+
+def _voices_in(name: str, title: str, known: dict | None, speakers: int | None, *, only: bool):
+    """Who speaks when in a recording: by what is known of it, else found out."""
+    from emodag import listening
+    from emodag.conversation import references
     from emodag.conversation.voices import told, voices
 
-    if Path(call).is_dir():
-        raise typer.BadParameter(f"{call} is a folder; name one recording", param_hint="CALL")
-    if (json_file, csv_file).count("-") > 1:
-        raise typer.BadParameter("only one of --json and --csv can be printed")
-    root = _params_file()
-    settings = params.load(root).analyze
-    recogniser = _recogniser(models)
-    lines = transcripts.read(transcript) if transcript else []
     # The recording as read is let go where its channels are mixed: no name may hold it.
-    if reference:
-        known = references.references([reference])
-        annotation = references.of_recording(Path(call).stem, known, only=True)
-        if annotation is None:
-            raise DataError(f"{reference}: no turns of {Path(call).stem}; it tells of {', '.join(sorted(known))}")
-        heard = told(listening.read(call), annotation)
-    else:
-        heard = voices(listening.read(call), _diarizer(), speakers)
-    scores = analysis.intervals(root.parent / layout.METRICS / "evaluate.json", recogniser.bundle)
-    timeline = analysis.analyse(heard, recogniser, settings, lines=lines, scores=scores)
-
-    if json_file:
-        _write(json_file, json.dumps(tables.described(timeline), indent=2, ensure_ascii=False) + "\n")
-    if csv_file:
-        _write(csv_file, tables.as_csv(timeline))
-    if rttm:
-        from emodag.diarization.turns import write_rttm
-
-        with _writing(rttm):
-            write_rttm(rttm, [tables.speakers_of(timeline)])
-    if html:
-        from emodag.audio import SAMPLE_RATE
-        from emodag.documents import conversation
-
-        with _writing(html):
-            conversation.write(timeline, heard.sound.pcm, SAMPLE_RATE, html)
-    if png:
-        from emodag.files import atomic_file
-        from emodag.plots.base import save
-        from emodag.plots.timeline import timeline_figure
-
-        with _writing(png), atomic_file(png) as partial:
-            save(timeline_figure(timeline), partial)
-    if "-" not in (json_file, csv_file):
-        print("\n".join(tables.told(timeline)))
-
-
-def _write(place: str, content: str) -> None:
-    """Write to a file, or print where ``-`` stands for it."""
-    if place == "-":
-        print(content, end="")
-        return
-    from emodag.files import atomic_file
-
-    with _writing(place), atomic_file(place) as partial:
-        partial.write_text(content, encoding="utf-8")
+    if known is None:
+        return voices(listening.read(name), _diarizer(), speakers)
+    annotation = references.of_recording(title, known, only=only)
+    if annotation is None:
+        raise DataError(f"no turns of {title} are known; those are of {', '.join(sorted(known))}")
+    return told(listening.read(name), annotation)
 
 
 @contextmanager

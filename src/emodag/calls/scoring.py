@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
@@ -14,18 +13,18 @@ import numpy as np
 import pandas as pd
 
 from emodag import schema
-from emodag.audio import SAMPLE_RATE
 from emodag.bundle import Bundle
 from emodag.calls import contracts
 from emodag.calls.featurization import INDEX
 from emodag.calls.store import Calls, voices_of
-from emodag.conversation import references, tables
+from emodag.conversation import references
 from emodag.conversation.analysis import Featurized, timeline_of
 from emodag.conversation.cutting import Stretch, parts_of
 from emodag.conversation.error_rate import EmotionErrors, emotion_errors, emotions_in, emotions_of
 from emodag.conversation.timeline import Timeline
 from emodag.datasets import speech_in
 from emodag.diarization.evaluation import Errors, overall
+from emodag.documents import timelines
 from emodag.errors import DataError
 from emodag.features.store import open_features
 from emodag.files import atomic_file
@@ -147,7 +146,8 @@ def _score(
     units = [part for its in parts for part in its]
     conversation = Featurized(voices, its_turns, parts, _speech(name, units, features, bundle))
     timeline = timeline_of(conversation, bundle, settings, lines=calls.lines(name), scores=scores)
-    _write(timeline, voices.sound.samples(), out / name)
+    for form in timelines.FORMS:
+        timelines.write(timeline, voices.sound.pcm, form, out / f"{name}{form}")
     truth, emotions = calls.references.get(name), calls.emotions(name)
     return Scored(
         name,
@@ -173,20 +173,3 @@ def _speech(name: str, units: Sequence[Stretch], features: Path, bundle: Bundle)
     speech = speech_in(features, found, bundle.needs, bundle.inputs)
     bundle.check_features(speech, found.settings, features)
     return speech.of(rows)
-
-
-def _write(timeline: Timeline, samples: np.ndarray, place: Path) -> None:
-    """All forms of a timeline, beside each other."""
-    from emodag.diarization.turns import write_rttm
-    from emodag.documents import conversation
-    from emodag.plots.base import save
-    from emodag.plots.timeline import timeline_figure
-
-    described = json.dumps(tables.described(timeline), indent=2, ensure_ascii=False) + "\n"
-    for suffix, content in ((".json", described), (".csv", tables.as_csv(timeline))):
-        with atomic_file(place.with_name(place.name + suffix)) as file:
-            file.write_text(content, encoding="utf-8")
-    write_rttm(place.with_name(f"{place.name}.rttm"), [tables.speakers_of(timeline)])
-    conversation.write(timeline, samples, SAMPLE_RATE, place.with_name(f"{place.name}.html"))
-    with atomic_file(place.with_name(f"{place.name}.png")) as file:
-        save(timeline_figure(timeline), file)
