@@ -134,7 +134,9 @@ def test_requirements_hold_what_recognition_imports(folder, files):
         declared = {_canonical(name) for name in tomllib.load(file)["project"]["dependencies"]}
     pinned = (folder / "requirements.txt").read_text().split()
     assert all(re.fullmatch(r"[\w.-]+==\S+", line) for line in pinned)
-    missing = imported & declared - _needed([line.partition("==")[0] for line in pinned])
+    # FastAPI, which MLflow brings, imports it where it happens to be installed.
+    by_chance = {"python-multipart"}
+    missing = imported & declared - by_chance - _needed([line.partition("==")[0] for line in pinned])
     assert not missing
 
 
