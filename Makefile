@@ -6,7 +6,6 @@ READY := $(VENV)/.ready
 OPTIONS := $(VENV)/.options
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
-export ORT_DISABLE_TELEMETRY := 1
 export PYANNOTE_METRICS_ENABLED := false
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 

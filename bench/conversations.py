@@ -37,7 +37,7 @@ from emodag.conversation.error_rate import EmotionErrors, emotion_errors, emotio
 from emodag.conversation.simulation import Conversation, Simulation, simulate, utterances
 from emodag.conversation.timeline import Timeline
 from emodag.conversation.voices import Voices
-from emodag.diarization.base import create
+from emodag.diarization.base import for_conversations
 from emodag.diarization.corpus import diarize_corpus
 from emodag.evaluation import confusion_matrix, unweighted_average_recall
 from emodag.features import featurize_corpus
@@ -122,7 +122,7 @@ def shipped(by: str, place: Path, settings: parameters.Params) -> bundle.Bundle:
 
 def measured(talks: Sequence[Conversation], recognisers: dict[str, Recogniser], settings: parameters.Params) -> dict:
     """Scores of every way over all conversations."""
-    diarizer = create(settings.diarize.model_copy(update={"speakers": "auto"}))
+    diarizer = for_conversations(settings.diarize)
     sounds = [Sound(talk.name, audio.to_pcm16(talk.samples)[:, None], audio.SAMPLE_RATE) for talk in talks]
     start = time.process_time()
     known = {

@@ -138,7 +138,7 @@ def add_corpus(
 
 
 def _tell_added(name: str, report) -> None:
-    """What :func:`emodag.collection.management.add` brought in, if anything."""
+    """What was brought in below data/raw, if anything."""
     from emodag.collection import management
 
     if report:
@@ -193,7 +193,10 @@ def remove_corpus(name: Name) -> None:
     """Take a corpus out of params.yaml and DVC's tracking; delete its files here and what was made of them."""
     from emodag.collection import management
 
-    deleted = management.remove(name)
+    _tell_removed(name, management.remove(name))
+
+
+def _tell_removed(name: str, deleted: list[Path]) -> None:
     for folder in deleted:
         print(f"deleted {folder}")
     print(
@@ -226,14 +229,11 @@ def add_calls(
     RTTM and UEM files, transcripts named as their recording, and emotions.csv are taken along.
     """
     from emodag.collection import calls as folders
-    from emodag.collection.management import tracking_file
     from emodag.params import speakers_named
 
     found = folders.add(name, path, speakers_named(speakers) or "auto")
-    if found:
-        print(found)
-        print(f"added and staged in git; `git commit {tracking_file(name)}` keeps it there for every later experiment")
-    elif path:
+    _tell_added(name, found)
+    if path and found is None:
         print(f"{name} is there already, with the same files")
     print(f"params.yaml: calls: {name}: {speakers}\n`dvc repro` writes who felt what when to timelines/{name}/")
 
@@ -243,13 +243,7 @@ def remove_calls(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
     """Take a folder of conversations out of params.yaml and DVC's tracking; delete it and what was made of it."""
     from emodag.collection import calls as folders
 
-    deleted = folders.remove(name)
-    for folder in deleted:
-        print(f"deleted {folder}")
-    print(
-        f"{name} is removed"
-        + ("; `dvc gc --workspace --all-experiments` frees its space in DVC's cache" if deleted else "")
-    )
+    _tell_removed(name, folders.remove(name))
 
 
 @app.command()
@@ -441,9 +435,9 @@ def diarize(
 def _diarizer():
     """The diarizer of the params, for recordings with any number of speakers."""
     from emodag import params
-    from emodag.diarization.base import create
+    from emodag.diarization.base import for_conversations
 
-    return create(params.load(_params_file()).diarize.model_copy(update={"speakers": "auto"}))
+    return for_conversations(params.load(_params_file()).diarize)
 
 
 def _told(found: dict) -> list[str]:
@@ -599,8 +593,7 @@ def _encoder():
     from emodag import params
 
     place = _params_file()
-    encoder = params.load(place).featurize.encoder
-    return encoder.model_copy(update={"folder": str(place.parent / encoder.folder)})
+    return params.load(place).featurize.encoder.below(place.parent)
 
 
 def _params_file() -> Path:

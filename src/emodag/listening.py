@@ -13,7 +13,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import IO
 
 import numpy as np
@@ -76,6 +76,11 @@ class Sound:
         return replace(self, pcm=mixed)
 
 
+def is_recording(path: PurePath) -> bool:
+    """Whether a file of a folder is taken for a recording, by its suffix."""
+    return path.suffix.lower() in SUFFIXES
+
+
 def recordings(names: Sequence[str]) -> tuple[list[str], list[str]]:
     """The recordings that files, folders and ``-`` stand for, in order; those of a folder sorted.
 
@@ -93,13 +98,13 @@ def recordings(names: Sequence[str]) -> tuple[list[str], list[str]]:
             found.append(name)
         elif path.is_dir():
             files = sorted(each for each in path.rglob("*") if each.is_file() and not _hidden(each.relative_to(path)))
-            of_sound = [str(each) for each in files if each.suffix.lower() in SUFFIXES]
+            of_sound = [str(each) for each in files if is_recording(each)]
             if not of_sound:
                 raise AudioError(
                     "empty", f"{name}: no recording in this folder; looked for {' '.join(sorted(SUFFIXES))}"
                 )
             found += of_sound
-            left_out += [str(each) for each in files if each.suffix.lower() not in SUFFIXES]
+            left_out += [str(each) for each in files if not is_recording(each)]
         else:
             raise AudioError("unreadable", f"{name}: no such file or folder")
     return found, left_out

@@ -336,6 +336,10 @@ class Encoder(Section):
     batch_seconds: float = Field(gt=0, description="audio in a batch of clips of like length")
     front_end: FrontEnd = Field(description="of onnx; transformers models bring their own")
 
+    def below(self, root: Path) -> Encoder:
+        """The same, with its folder found from any working directory; ``root`` is the checkout."""
+        return self.model_copy(update={"folder": str(root / self.folder)})
+
 
 class Featurize(Section):
     """What is computed of a clip. Lengths in samples at 16 kHz."""

@@ -9,7 +9,7 @@ from pyannote.core import Annotation, Segment
 from emodag import audio
 from emodag.conversation.analysis import analyse
 from emodag.conversation.voices import summary, told, voices
-from emodag.diarization.base import create
+from emodag.diarization.base import for_conversations
 from emodag.listening import Sound
 from emodag.recognition import read
 from emodag.synthesis import synthesize
@@ -17,7 +17,7 @@ from emodag.synthesis import synthesize
 
 @pytest.fixture(scope="module")
 def diarizer(spoken_corpus):
-    return create(spoken_corpus.params.diarize.model_copy(update={"speakers": "auto"}))
+    return for_conversations(spoken_corpus.params.diarize)
 
 
 @pytest.fixture(scope="module")

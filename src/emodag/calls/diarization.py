@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from emodag import schema
 from emodag.calls import contracts
 from emodag.calls.store import Calls, turn_rows
 from emodag.conversation.voices import Voices, summary, voices
-from emodag.diarization.base import Diarizer, create
+from emodag.diarization.base import for_conversations
 from emodag.diarization.turns import write_rttm
 from emodag.parallel import parallel_map
 from emodag.params import Diarize
@@ -62,7 +62,6 @@ def diarize_calls(
         DiarizationError: a pretrained pipeline cannot be had.
     """
     calls = Calls(organized)
-    settings = settings.model_copy(update={"speakers": "auto"})
     hear = partial(_heard, calls=calls, settings=settings, speakers=speakers)
     rows, annotations, found = [], [], {}
     # A recording is minutes of work: none waits behind another.
@@ -86,12 +85,6 @@ class _Heard:
 
 
 def _heard(name: str, *, calls: Calls, settings: Diarize, speakers: int | None) -> _Heard:
-    heard: Voices = voices(calls.sound(name), _diarizer(settings), speakers)
+    heard: Voices = voices(calls.sound(name), for_conversations(settings), speakers)
     heard.annotation.uri = name
     return _Heard(list(turn_rows(name, heard)), heard.annotation, summary(heard))
-
-
-@cache
-def _diarizer(settings: Diarize) -> Diarizer:
-    """The diarizer of this process: its models are loaded once."""
-    return create(settings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -12,9 +12,8 @@ import pandas as pd
 
 from emodag import schema
 from emodag.calls import contracts
-from emodag.calls.store import Calls, voices_of
+from emodag.calls.store import Calls, annotation_of, channels_of
 from emodag.conversation.cutting import Stretch, parts_of
-from emodag.conversation.voices import Voices
 from emodag.features import encoders, names
 from emodag.features.encoders import Embedding, EncoderFacts
 from emodag.features.extraction import ClipFeatures
@@ -24,9 +23,6 @@ from emodag.parallel import parallel_map
 from emodag.params import Analyze, Diarize, Featurize
 
 INDEX = "index.parquet"
-
-#: Of each recording by name, its turns and what of each is judged.
-Found = dict[str, tuple[list[Stretch], list[list[Stretch]]]]
 
 #: Parts that a worker takes at once: some minutes of sound, for which it reads the recording.
 _AT_ONCE = 64
@@ -42,11 +38,11 @@ class FeaturizedCalls(NamedTuple):
 
 
 class _Work(NamedTuple):
-    """Parts of one recording."""
+    """Parts of one recording, and the channel of each speaker who has one."""
 
     name: str
     parts: list[Stretch]
-    channels: list[int | None]
+    channels: dict[str, int]
 
 
 def featurize_calls(
@@ -59,7 +55,7 @@ def featurize_calls(
     *,
     jobs: int = 0,
 ) -> FeaturizedCalls:
-    """Write the features of what :func:`emodag.conversation.analysis.parts_of` finds in each recording.
+    """Write the features of what :func:`emodag.conversation.cutting.parts_of` finds in each recording.
 
     They go the way of training clips: cut to speech, featurized. Where nothing can be judged, only the index is
     written, and it is empty.
@@ -77,16 +73,20 @@ def featurize_calls(
         ParamsError: the encoder of the settings cannot be had.
     """
     calls = Calls(organized)
-    found = {name: parts_of(voices, analyze) for name, voices in heard_in(calls, turns)}
-    work = list(_shared_out(turns, found))
-    rows = [
-        (f"{name}/{number:05d}", name, part.speaker, part.start, part.end)
-        for name, (_, parts) in found.items()
-        for number, part in enumerate(chain.from_iterable(parts))
-    ]
+    found = schema.read(turns / "turns.parquet", contracts.TURNS)
+    work, rows, count = [], [], 0
+    for name in calls.names:
+        own = found[found["name"] == name]
+        channels = channels_of(own)
+        its_turns, parts = parts_of(annotation_of(own), analyze, apart=bool(channels))
+        units = list(chain.from_iterable(parts))
+        count += len(its_turns)
+        rows += [
+            (f"{name}/{number:05d}", name, unit.speaker, unit.start, unit.end) for number, unit in enumerate(units)
+        ]
+        work += [_Work(name, units[at : at + _AT_ONCE], channels) for at in range(0, len(units), _AT_ONCE)]
     table = pd.DataFrame(rows, columns=list(contracts.PARTS.columns)[:5])
     encoder = encoders.describe(settings.encoder)
-    count = sum(len(its) for its, _ in found.values())
     if table.empty:
         empty = table.assign(**dict.fromkeys(list(contracts.PARTS.columns)[5:], pd.Series(dtype="int64")))
         schema.write(empty, contracts.PARTS, out / INDEX)
@@ -99,38 +99,15 @@ def featurize_calls(
         return FeaturizedCalls(count, len(table), writer.frames, float((table["end"] - table["start"]).sum()))
 
 
-def heard_in(calls: Calls, turns: Path) -> Iterator[tuple[str, Voices]]:
-    """Each recording by name, with who speaks when in it.
-
-    Raises:
-        DataError: a table or a recording is missing.
-    """
-    table = schema.read(turns / "turns.parquet", contracts.TURNS)
-    for name in calls.names:
-        yield name, voices_of(calls.sound(name), table[table["name"] == name])
-
-
-def _shared_out(turns: Path, found: Found) -> Iterator[_Work]:
-    table = schema.read(turns / "turns.parquet", contracts.TURNS)
-    of_speaker = table.groupby(["name", "speaker"])["channel"].first()
-    for name, (_, parts) in found.items():
-        units = list(chain.from_iterable(parts))
-        for first in range(0, len(units), _AT_ONCE):
-            some = units[first : first + _AT_ONCE]
-            channels = [of_speaker.loc[name, part.speaker] for part in some]
-            yield _Work(name, some, [None if pd.isna(channel) else int(channel) for channel in channels])
-
-
 def _features(
     work: _Work, *, calls: Calls, settings: Featurize, diarize: Diarize, encoder: EncoderFacts | None
 ) -> list[tuple[ClipFeatures, Embedding | None]]:
     featurizer = Featurizer(settings, diarize, encoder)
     sound = calls.sound(work.name)
-    if None in work.channels:
+    if not work.channels:
         sound = sound.mixed()
     clips = [
-        featurizer.spoken(sound.between(part.start, part.end, channel))
-        for part, channel in zip(work.parts, work.channels, strict=True)
+        featurizer.spoken(sound.between(part.start, part.end, work.channels.get(part.speaker))) for part in work.parts
     ]
     embeddings: Sequence[Embedding | None] = featurizer.embeddings(clips) or [None] * len(clips)
     return list(zip(featurizer.features(clips), embeddings, strict=True))

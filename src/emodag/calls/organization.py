@@ -67,11 +67,6 @@ class _Converted:
     detail: str = ""
 
 
-def is_recording(path: PurePosixPath) -> bool:
-    """Whether a file of a folder is taken for a recording, by its suffix."""
-    return path.suffix.lower() in listening.SUFFIXES
-
-
 def organize_calls(raw: Path, out: Path, *, jobs: int = 0) -> OrganizedCalls:
     """Read every recording below ``raw``; write ``recordings/*.flac``, the tables, and what is known of them.
 
@@ -87,7 +82,7 @@ def organize_calls(raw: Path, out: Path, *, jobs: int = 0) -> OrganizedCalls:
     ]
     files = [path for path in files if is_text(path)]
     named: dict[str, PurePosixPath] = {}
-    for path in filter(is_recording, files):
+    for path in filter(listening.is_recording, files):
         if path.stem in named:
             rejected.append((str(path), "duplicate_name", f"{named[path.stem]} is called {path.stem}, too"))
         else:
@@ -115,7 +110,7 @@ def organize_calls(raw: Path, out: Path, *, jobs: int = 0) -> OrganizedCalls:
     recordings = pd.DataFrame(rows, columns=list(contracts.RECORDINGS.columns))
     schema.write(recordings, contracts.RECORDINGS, out / contracts.RECORDINGS_FILE)
     names = list(recordings["name"])
-    known = [path for path in files if not is_recording(path)]
+    known = [path for path in files if not listening.is_recording(path)]
     referenced, lost = _keep_references(raw, known, names, out)
     transcribed = _keep_lines(raw, known, names, out)
     used = _keep_emotions(raw, known, names, out) | transcribed

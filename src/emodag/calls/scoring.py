@@ -71,11 +71,14 @@ def score_calls(
         DataError: the features are not those that the model was trained on, or not of these turns.
     """
     calls = Calls(organized)
+    index = schema.read(features / INDEX, contracts.PARTS)
     work = partial(
         _score,
         calls=calls,
         turns=schema.read(turns / "turns.parquet", contracts.TURNS),
         features=features,
+        index=index,
+        speech=_speech(features, bundle) if len(index) else None,
         out=out,
         bundle=bundle,
         settings=settings,
@@ -136,15 +139,18 @@ def _score(
     calls: Calls,
     turns: pd.DataFrame,
     features: Path,
+    index: pd.DataFrame,
+    speech: Speech | None,
     out: Path,
     bundle: Bundle,
     settings: Analyze,
     scores: Mapping[str, Mapping[str, Any]],
 ) -> Scored:
     voices = voices_of(calls.sound(name), turns[turns["name"] == name])
-    its_turns, parts = parts_of(voices, settings)
-    units = [part for its in parts for part in its]
-    conversation = Featurized(voices, its_turns, parts, _speech(name, units, features, bundle))
+    its_turns, parts = parts_of(voices.annotation, settings, apart=voices.apart)
+    rows = np.flatnonzero(index["name"] == name)
+    _check_parts(name, [part for its in parts for part in its], index.iloc[rows], features)
+    conversation = Featurized(voices, its_turns, parts, speech.of(rows) if len(rows) else None)
     timeline = timeline_of(conversation, bundle, settings, lines=calls.lines(name), scores=scores)
     for form in timelines.FORMS:
         timelines.write(timeline, voices.sound.pcm, form, out / f"{name}{form}")
@@ -159,17 +165,16 @@ def _score(
     )
 
 
-def _speech(name: str, units: Sequence[Stretch], features: Path, bundle: Bundle) -> Speech | None:
-    """The stored features of what is judged, as the model sees them; nothing where nothing is."""
-    index = schema.read(features / INDEX, contracts.PARTS)
-    rows = np.flatnonzero(index["name"] == name)
-    own = index.iloc[rows]
-    stored = list(zip(own["speaker"], own["start"].round(6), own["end"].round(6), strict=True))
-    if stored != [(unit.speaker, round(unit.start, 6), round(unit.end, 6)) for unit in units]:
+def _check_parts(name: str, parts: Sequence[Stretch], featurized: pd.DataFrame, features: Path) -> None:
+    """Make sure that what is judged of a recording is what was featurized of it."""
+    stored = list(zip(featurized["speaker"], featurized["start"].round(6), featurized["end"].round(6), strict=True))
+    if stored != [(part.speaker, round(part.start, 6), round(part.end, 6)) for part in parts]:
         raise DataError(f"{features}: not the features of the turns of {name}; run `dvc repro` again")
-    if not units:
-        return None
+
+
+def _speech(features: Path, bundle: Bundle) -> Speech:
+    """The stored features of all parts, as the model sees them."""
     found = open_features(features, contracts.PARTS)
     speech = speech_in(features, found, bundle.needs, bundle.inputs)
     bundle.check_features(speech, found.settings, features)
-    return speech.of(rows)
+    return speech

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import soundfile
@@ -17,6 +18,9 @@ from emodag.conversation.transcripts import Line
 from emodag.conversation.voices import Voices
 from emodag.errors import DataError
 from emodag.listening import Sound
+
+if TYPE_CHECKING:
+    from pyannote.core import Annotation
 
 
 @dataclass(frozen=True)
@@ -57,9 +61,10 @@ class Calls:
 
     def lines(self, name: str) -> list[Line]:
         """What was said in a recording, as far as a transcript is known."""
-        table = self._lines
-        own = table[table["name"] == name] if table is not None else ()
-        return [Line(row.start, row.end, row.text) for row in own.itertuples()] if len(own) else []
+        if self._lines is None:
+            return []
+        own = self._lines[self._lines["name"] == name]
+        return [Line(row.start, row.end, row.text) for row in own.itertuples()]
 
     def emotions(self, name: str) -> pd.DataFrame | None:
         """What was felt in a recording, by :data:`emodag.calls.contracts.EMOTIONS`, where that is known."""
@@ -106,12 +111,21 @@ def turn_rows(name: str, voices: Voices) -> Iterator[tuple]:
 
 def voices_of(sound: Sound, turns: pd.DataFrame) -> Voices:
     """A recording with who speaks when, of its rows by :data:`emodag.calls.contracts.TURNS`."""
+    channels = channels_of(turns)
+    return Voices(annotation_of(turns), sound if channels else sound.mixed(), channels)
+
+
+def annotation_of(turns: pd.DataFrame) -> Annotation:
+    """Who speaks when in a recording, of its rows by :data:`emodag.calls.contracts.TURNS`."""
     from pyannote.core import Annotation, Segment
 
-    annotation = Annotation(uri=sound.name)
-    channels: dict[str, int] = {}
+    annotation = Annotation()
     for track, turn in enumerate(turns.itertuples()):
         annotation[Segment(turn.start, turn.end), track] = turn.speaker
-        if not pd.isna(turn.channel):
-            channels[turn.speaker] = int(turn.channel)
-    return Voices(annotation, sound if channels else sound.mixed(), channels)
+    return annotation
+
+
+def channels_of(turns: pd.DataFrame) -> dict[str, int]:
+    """The channel of each speaker of a recording, of its rows likewise; empty where all share one."""
+    apart = turns.dropna(subset="channel")
+    return {speaker: int(channel) for speaker, channel in zip(apart["speaker"], apart["channel"], strict=True)}

@@ -44,12 +44,11 @@ def inspect(source: Path) -> Folder:
     """
     if not source.is_dir():
         raise CorpusError(f"{source}: {'a file, not a folder' if source.is_file() else 'no such folder'}")
-    suffixes = Counter(path.suffix.lower() for path in all_files(source))
-    recordings = sum(count for suffix, count in suffixes.items() if suffix in listening.SUFFIXES)
+    files = list(all_files(source))
+    recordings = sum(map(listening.is_recording, files))
     if not recordings:
         raise CorpusError(f"{source}: no recording in this folder; looked for {' '.join(sorted(listening.SUFFIXES))}")
-    others = Counter({suffix: count for suffix, count in suffixes.items() if suffix not in listening.SUFFIXES})
-    return Folder(recordings, others)
+    return Folder(recordings, Counter(path.suffix.lower() for path in files if not listening.is_recording(path)))
 
 
 def presences() -> list[Presence]:

@@ -91,7 +91,7 @@ class Featurized:
 
 def featurized(voices: Voices, recogniser: Recogniser, settings: Analyze) -> Featurized:
     """Cut a conversation into what is judged, and featurize that; see :func:`analyse`."""
-    turns, parts = parts_of(voices, settings)
+    turns, parts = parts_of(voices.annotation, settings, apart=voices.apart)
     units = [part for its_parts in parts for part in its_parts]
     return Featurized(voices, turns, parts, _speech(voices, units, recogniser) if units else None)
 

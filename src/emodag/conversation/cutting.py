@@ -15,7 +15,6 @@ import numpy as np
 if TYPE_CHECKING:
     from pyannote.core import Annotation
 
-    from emodag.conversation.voices import Voices
     from emodag.params import Analyze
 
 #: Segments that share less are neighbours, and what they share is rounding; s.
@@ -38,11 +37,17 @@ class Stretch:
         return self.end - self.start
 
 
-def parts_of(voices: Voices, settings: Analyze) -> tuple[list[Stretch], list[list[Stretch]]]:
-    """The turns of a conversation by start, and what of each is judged: all of it, windows, or nothing."""
-    others = others_than(voices.annotation)
-    turns = turns_in(voices.annotation, others, settings.pause)
-    return turns, [_parts(turn, others[turn.speaker], settings, apart=voices.apart) for turn in turns]
+def parts_of(annotation: Annotation, settings: Analyze, *, apart: bool) -> tuple[list[Stretch], list[list[Stretch]]]:
+    """The turns of a conversation by start, and what of each is judged: all of it, windows, or nothing.
+
+    Args:
+        annotation: who speaks when, s.
+        settings: the section ``analyze`` of the params.
+        apart: whether each speaker has a channel, in which nobody else is heard.
+    """
+    others = others_than(annotation)
+    turns = turns_in(annotation, others, settings.pause)
+    return turns, [_parts(turn, others[turn.speaker], settings, apart=apart) for turn in turns]
 
 
 @dataclass(frozen=True)

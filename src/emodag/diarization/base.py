@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -51,6 +52,17 @@ def create(settings: Diarize) -> Diarizer:
     from emodag.diarization.pretrained import PretrainedDiarizer
 
     return PretrainedDiarizer(settings.pipeline, speakers)
+
+
+@cache
+def shared(settings: Diarize) -> Diarizer:
+    """What :func:`create` makes, once for each process: its models are loaded when they are first asked."""
+    return create(settings)
+
+
+def for_conversations(settings: Diarize) -> Diarizer:
+    """The process's own diarizer for recordings with any number of speakers, whatever ``settings.speakers``."""
+    return shared(settings.model_copy(update={"speakers": "auto"}))
 
 
 def speaker_name(number: int) -> str:

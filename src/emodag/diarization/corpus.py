@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 from pyannote.core import Annotation, Segment
 
 from emodag import audio, schema
-from emodag.diarization.base import Diarizer, create, speaker_name
+from emodag.diarization.base import shared, speaker_name
 from emodag.diarization.turns import to_turns, write_rttm
 from emodag.errors import DataError
 from emodag.parallel import parallel_map
@@ -90,10 +90,4 @@ def diarize_corpus(manifest: pd.DataFrame, folder: Path, out: Path, settings: Di
 
 def _diarize_clip(settings: Diarize, folder: Path, clip: tuple[str, str]) -> Annotation:
     clip_id, path = clip
-    return _diarizer(settings).diarize(audio.load(folder / path), uri=clip_id)
-
-
-@cache
-def _diarizer(settings: Diarize) -> Diarizer:
-    """The diarizer of this process: its models are loaded once."""
-    return create(settings)
+    return shared(settings).diarize(audio.load(folder / path), uri=clip_id)

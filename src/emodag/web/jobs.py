@@ -56,9 +56,8 @@ class Jobs:
         """
         params = settings_of.load(params_file)
         shipped = bundle.load(models)
-        encoder = params.featurize.encoder
-        placed = encoder.model_copy(update={"folder": str(params_file.parent / encoder.folder)})
-        recogniser = Recogniser(shipped, None if shipped.encoder == "none" else placed)
+        encoder = params.featurize.encoder.below(params_file.parent)
+        recogniser = Recogniser(shipped, None if shipped.encoder == "none" else encoder)
         return cls(recogniser, params, params_file.parent / layout.METRICS / "evaluate.json")
 
     def warm_up(self) -> None:
@@ -116,9 +115,9 @@ class Jobs:
             AudioError: it cannot be read, or is too long.
         """
         from emodag.conversation.voices import voices
-        from emodag.diarization.base import create
+        from emodag.diarization.base import for_conversations
 
-        diarizer = create(self.params.diarize.model_copy(update={"speakers": "auto"}))
+        diarizer = for_conversations(self.params.diarize)
         # Nothing else holds the sound, so its channels go once they are mixed.
         heard = voices(self._decoded(content, name, self.params.serve.call.longest, mono=False), diarizer, speakers)
         found = analysis.analyse(heard, self.recogniser, self.params.analyze, scores=self.scores)

@@ -28,10 +28,9 @@ Kind = Literal["clip", "words", "call", "live"]
 #: Workers of these kinds are kept; others end with what they were asked.
 _KEPT = ("clip", "words")
 
-#: One thread each: processes share the cores. Few arenas: what is freed goes back. And onnxruntime's wheels tell
-#: Microsoft of their use, by a thread that would not survive the fork, unless they are forbidden to before the import.
+#: One thread each: processes share the cores. Few arenas: what is freed goes back.
 _SURROUNDINGS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-_SURROUNDINGS |= {"MALLOC_ARENA_MAX": "2", "ORT_DISABLE_TELEMETRY": "1"}
+_SURROUNDINGS |= {"MALLOC_ARENA_MAX": "2"}
 
 #: Wall time beyond the processor time that a job may take, because others use the processor too.
 _SLACK = 3.0
