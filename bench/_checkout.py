@@ -65,6 +65,12 @@ class Checkout:
         self._call("emodag", "prune")
         self._call("dvc", "repro", "--quiet", *stages, **variables)
 
+    def keep(self, experiment: str) -> None:
+        """Keep what was last reproduced as a DVC experiment of this checkout's commit; one of that name is replaced."""
+        self._call("dvc", "exp", "save", "--quiet", "--force", "--name", experiment)
+        reference = f"refs/exps/*/{experiment}"
+        self._call("git", "fetch", "--quiet", "--no-tags", str(self.place), f"+{reference}:{reference}", cwd=ROOT)
+
     def audit(self, changes: dict, folds: int) -> dict:
         """What ``emodag audit`` finds with the committed params changed by dotted keys, on some folds of each side."""
         self.repro(changes, *(f"featurize@{corpus}" for corpus in changes["corpora"]))

@@ -3,7 +3,8 @@
 PATH holds one folder per corpus, as its publisher laid it out; FILE is an ONNX encoder that fits the front end of the
 params. Every run is the pipeline of this checkout at its committed params, with only what its rows say changed. Rows
 are written as they come, each with the commit that made it, and rows that are there are not scored again, so a call
-goes on where the last one stopped; ``FRESH=1`` scores all anew. Runs are tracked in this checkout's MLflow store.
+goes on where the last one stopped; ``FRESH=1`` scores all anew. Every run is tracked in this checkout's MLflow store
+and kept as a DVC experiment: ``dvc exp show --all-commits``.
 """
 
 from __future__ import annotations
@@ -58,6 +59,17 @@ class Run:
     cleaning: tuple[str, ...] = DEFAULT_CLEANING
     copies: int = DEFAULT_COPIES  #: augmented, of each training clip
 
+    @property
+    def name(self) -> str:
+        """As a DVC experiment."""
+        setting = self.setting
+        parts = ["_".join(setting.trained_on), setting.protocol, self.model]
+        parts += [self.encoder, self.inputs] if self.encoder != "none" else []
+        parts += ["adapted"] if self.adaptation == "speaker" else []
+        parts += ["_".join(self.cleaning) or "raw"] if self.cleaning != DEFAULT_CLEANING else []
+        parts += [f"copies_{self.copies}"] if self.copies != DEFAULT_COPIES else []
+        return re.sub(r"[^\w-]", "_", "-".join(parts))  # the name of a git reference
+
     def changes(self, encoder: Path | None) -> dict:
         """The params of this run, by dotted key; ``encoder`` is the file of runs that name one."""
         changes = {
@@ -73,6 +85,7 @@ class Run:
             "train.keep_folds": False,
             "evaluate.robustness.clips": 0,
             "evaluate.matrix": False,
+            "evaluate.importance.clips": 0,
             "evaluate.examples": 0,
         }
         if encoder:  # for all runs, so that features are computed once
@@ -178,6 +191,7 @@ def score(checkout: Checkout, run: Run, encoder: Path | None) -> list[dict]:
     """Run the pipeline; its entries in ``metrics/results.json``."""
     setting = run.setting
     checkout.repro(run.changes(encoder), MLFLOW_TRACKING_URI=tracking.store_uri())
+    checkout.keep(run.name)
     results = read_json(checkout.place / "metrics" / "evaluate.json")
     rows = []
     for corpus, *_ in run.row_keys():
