@@ -148,5 +148,5 @@ def test_the_command_audits_the_train_corpora(synthetic_corpus, tmp_path, monkey
     told = capsys.readouterr()
     assert "alpha: the leaky split flatters by " in told.out
     assert "beta: the leaky split flatters by " in told.out
-    assert "2 of 2: leaky, 5 folds" in told.err
+    assert "5 folds with speakers apart, as many leaky" in told.err
     assert json.loads((tmp_path / "leaks/audit.json").read_text())["corpora"]["beta"]["leaky"]["clips"] == 6 * 4 * 4

@@ -178,13 +178,20 @@ def audit(data: Dataset, params: Params, tested: int | None = None) -> Audit:
     """
     if tested is None:
         tested = params.train.folds
-    splits = (
-        split(data.index, _under(_HONEST, params.train), params.seed),
-        leaky_folds(data.index, params.train, params.seed),
-    )
+    train = _under(_HONEST, params.train)
+    splits = [
+        folds[folds["fold"] <= tested]
+        for folds in (split(data.index, train, params.seed), leaky_folds(data.index, train, params.seed))
+    ]
+    # All at once: where one fold of either side is tested, each takes a core. The leaky ones are numbered on.
+    beyond = train.folds
+    together = pd.concat([splits[0], splits[1].assign(fold=splits[1]["fold"] + beyond)], ignore_index=True)
+    print(f"{splits[0]['fold'].nunique()} folds with speakers apart, as many leaky", file=sys.stderr, flush=True)
+    found = cross_validate(data, together, params.model_copy(update={"train": train})).predictions
+    of_leaky = found["fold"] > beyond
+    predicted = found[~of_leaky], found[of_leaky].assign(fold=lambda rows: rows["fold"] - beyond)
     honest, leaky = (
-        _side(data, folds[folds["fold"] <= tested], params, f"{number} of 2: {name}")
-        for number, (folds, name) in enumerate(zip(splits, ("speakers apart", "leaky"), strict=True), start=1)
+        _side(data, folds, predictions, params) for folds, predictions in zip(splits, predicted, strict=True)
     )
     return Audit(
         honest,
@@ -218,10 +225,7 @@ def _under(protocol: str, train: Train) -> Train:
     return train.model_copy(update={"protocol": protocol, "keep_folds": False})
 
 
-def _side(data: Dataset, folds: pd.DataFrame, params: Params, told: str) -> Side:
-    print(f"{told}, {folds['fold'].nunique()} folds", file=sys.stderr, flush=True)
-    params = params.model_copy(update={"train": _under(_HONEST, params.train)})
-    predictions = cross_validate(data, folds, params).predictions
+def _side(data: Dataset, folds: pd.DataFrame, predictions: pd.DataFrame, params: Params) -> Side:
     try:
         check_leakage(folds, predictions, data.index, _HONEST)
         verdict = ""
