@@ -98,6 +98,21 @@ def adts(samples: np.ndarray, layout: str, rate: int = 44100) -> bytes:
     return stream_file.getvalue()
 
 
+def test_a_title_in_another_encoding_is_no_obstacle(tmp_path):
+    path = tmp_path / "clip.m4a"
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "Grüße"
+        stream = container.add_stream("aac", rate=48000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(tone(48000)[np.newaxis], format="fltp", layout="mono")
+        frame.sample_rate = 48000
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            container.mux(packet)
+    content = path.read_bytes()
+    assert "Grüße".encode() in content
+    path.write_bytes(content.replace("Grüße".encode(), "Grüüüße".encode("latin-1")))
+    assert audio.read(path).rate == 48000
+
+
 def test_a_stream_that_changes_its_number_of_channels_is_read_whole(tmp_path):
     samples = tone(44100, 1.0)
     path = tmp_path / "radio.aac"

@@ -118,7 +118,7 @@ def _read_with_ffmpeg(content: bytes, name: str, why: str) -> Recording:
     import av
 
     try:
-        with av.open(io.BytesIO(content)) as container:
+        with av.open(io.BytesIO(content), metadata_errors="replace") as container:  # titles in any encoding
             if not container.streams.audio:
                 raise AudioError("not_audio", f"{name} holds no audio stream")
             stream = container.streams.audio[0]
