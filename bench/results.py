@@ -152,13 +152,10 @@ class Headline:
         return ", ".join(map(_title, self.setting.trained_on))
 
     def changes(self, encoder: Path | None) -> dict:
-        """The params: such work does little that keeps a network from learning its clips by heart.
-
-        One epoch of four corpora has as many batches as eight of RAVDESS, so there are fewer.
-        """
+        """The params: such work does little that keeps a network from learning its clips by heart."""
         return Run(self.setting, self.model).changes(encoder) | {
             "train.refit": False,
-            "train.neural.max_epochs": 40 if self.setting == RAVDESS else 16,
+            "train.neural.max_epochs": 16,
             "train.neural.label_smoothing": 0.0,
             "train.neural.weight_decay": 0.0,
             "train.neural.spec_augment.time_masks": 0,

@@ -462,6 +462,7 @@ class Cnn2d(Section):
 
     groups: ClassVar[tuple[str, ...]] = ("mfcc", "log_mel")
 
+    stride: int = Field(ge=1, description="frames that are averaged before the first layer")
     filters: list[Annotated[int, Field(ge=1)]] = Field(
         min_length=1, description="of each block, which halves both axes"
     )

@@ -31,7 +31,7 @@ OF_FRAMES = sorted(set(NETWORKS) - {"mlp_deep"})
 SMALL = {
     "mlp_deep": {"hidden": [24, 12], "dropout": 0.1},
     "cnn": {"groups": ["mfcc", "rms"], "filters": [12, 16], "kernel": 4, "dropout": 0.1},
-    "cnn2d": {"filters": [6, 8], "kernel": 4, "dropout": 0.1},
+    "cnn2d": {"stride": 2, "filters": [6, 8], "kernel": 4, "dropout": 0.1},
     "lstm": {"groups": ["rms", "log_mel"], "stride": 3, "units": [10, 8], "dropout": 0.1},
     "gru": {"groups": ["rms", "log_mel"], "stride": 3, "units": [10], "dropout": 0.1},
     "cnn_lstm": {"groups": ["log_mel"], "filters": [12], "kernel": 3, "units": 8, "dropout": 0.1},

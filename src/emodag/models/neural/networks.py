@@ -39,7 +39,7 @@ def cnn(settings: Cnn) -> list[Block]:
 def cnn2d(settings: Cnn2d, columns: tuple[int, int]) -> list[Block]:
     """Convolutions over time and frequency of two groups of so many ``columns``, MFCC and log-mel, as channels."""
     convolutions = [Convolution2d(filters, settings.kernel, settings.dropout) for filters in settings.filters]
-    return [Image(columns), *convolutions, Flatten(), MeanAndMaximum()]
+    return [Average(settings.stride), Image(columns), *convolutions, Flatten(), MeanAndMaximum()]
 
 
 def lstm(settings: Recurrent) -> list[Block]:
