@@ -19,7 +19,9 @@ def evaluate(params, run):
     bundle.check_reference(shipped, trained.originals(), layout.MODELS)
     folds = schema.read(layout.PREDICTIONS / "folds.parquet", schema.FOLDS)
     curves = schema.read(layout.PREDICTIONS / "curves.parquet", schema.CURVES)
-    predictions = schema.read(layout.PREDICTIONS / "predictions.parquet", schema.predictions(shipped.classes))
+    contract = schema.predictions(shipped.classes)
+    predictions = schema.read(layout.PREDICTIONS / "predictions.parquet", contract)
+    validation = schema.read(layout.PREDICTIONS / "validation.parquet", contract)
     check_leakage(folds, predictions, trained.index, shipped.protocol)
     of_folds = bundle.load_folds(layout.MODELS)
 
@@ -33,6 +35,7 @@ def evaluate(params, run):
         report = reports.cross_corpus(data, corpus, shipped, params.evaluate, params.seed)
         found.append(with_robustness(report, data.index, {0: shipped}, params))
         tested.append(data)
+    found = reports.with_validation(found, validation, shipped)
     for report in found:
         print(report)
     drops = importance.known(of_folds, trained.originals(), predictions, params)
@@ -59,6 +62,7 @@ def evaluate(params, run):
     for folder in (layout.PLOTS, layout.REPORT):
         run.log_artifact(folder, folder.name)
     run.log_artifact(layout.PREDICTIONS / "predictions.parquet", "predictions")
+    run.log_artifact(layout.PREDICTIONS / "validation.parquet", "predictions")
     run.log_artifact(layout.METRICS / "evaluate.json", "metrics")
     run.log_artifact(layout.METRICS / "report.json", "metrics")
     run.log_artifact(layout.MODELS / bundle.MODEL, "bundle")

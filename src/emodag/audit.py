@@ -186,7 +186,7 @@ def audit(data: Dataset, params: Params, tested: int | None = None) -> Audit:
     # All at once: where one fold of either side is tested, each takes a core. The leaky ones are numbered on.
     beyond = train.folds
     together = pd.concat([splits[0], splits[1].assign(fold=splits[1]["fold"] + beyond)], ignore_index=True)
-    print(f"{splits[0]['fold'].nunique()} folds with speakers apart, as many leaky", file=sys.stderr, flush=True)
+    print(f"{tested} of {train.folds} folds with speakers apart, as many leaky", file=sys.stderr, flush=True)
     found = cross_validate(data, together, params.model_copy(update={"train": train})).predictions
     of_leaky = found["fold"] > beyond
     predicted = found[~of_leaky], found[of_leaky].assign(fold=lambda rows: rows["fold"] - beyond)

@@ -79,7 +79,7 @@ class Checkpoints(NamedTuple):
 def _digest(material: Material, folds: pd.DataFrame, params: Params) -> str:
     digest = hashlib.sha256()
     speech = material.speech
-    arrays = [speech.features, material.labels, material.groups.keys, material.groups.originals]
+    arrays = [speech.features, material.labels, material.voices, material.groups.keys, material.groups.originals]
     for sequences in (speech.frames, speech.embedding_frames):
         arrays += [] if sequences is None else [sequences.values, sequences.starts, sequences.counts]
     for array in arrays:

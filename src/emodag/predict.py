@@ -117,9 +117,11 @@ def decisions(table: pd.DataFrame, classes: tuple[str, ...]) -> tuple[np.ndarray
     return table["emotion"].map(position).to_numpy(np.int64), table[list(classes)].to_numpy().argmax(axis=1)
 
 
+def uar_of(table: pd.DataFrame, classes: tuple[str, ...]) -> float:
+    """UAR of all rows of a table of predictions."""
+    return unweighted_average_recall(confusion_matrix(*decisions(table, classes), len(classes)))
+
+
 def uar_by(table: pd.DataFrame, groups: pd.Series, classes: tuple[str, ...]) -> dict[Any, float]:
     """UAR of each group of a table of predictions, groups sorted."""
-    return {
-        group: unweighted_average_recall(confusion_matrix(*decisions(rows, classes), len(classes)))
-        for group, rows in table.groupby(groups.to_numpy(), sort=True)
-    }
+    return {group: uar_of(rows, classes) for group, rows in table.groupby(groups.to_numpy(), sort=True)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ from emodag.evaluation import (
 from emodag.files import atomic_directory, write_json
 from emodag.labels import CalmPolicy, apply_calm, in_order, shared_classes
 from emodag.params import Evaluate
-from emodag.predict import corpora_of, decisions, over_shared, predict
+from emodag.predict import corpora_of, decisions, over_shared, predict, uar_by
 from emodag.robustness import Robustness
 from emodag.splits import CROSS_CORPUS, is_leaky
 
@@ -59,6 +59,7 @@ class Report:
     robustness: Robustness | None  #: nothing where no sound was spoilt
     predictions: pd.DataFrame  #: a row per clip and seed, by :func:`emodag.schema.predictions` over ``scores.classes``
     seeds: tuple[float, ...]  #: UAR of each seed
+    uar_validation: float | None  #: by :func:`with_validation`, to choose models by; nothing if nobody was held out
     truth: np.ndarray  #: int [rows], positions in ``scores.classes``
     predicted: np.ndarray  #: int [rows]
     dropped: dict[str, int]  #: emotions that the model does not know -> their clips, which were not scored
@@ -86,6 +87,7 @@ class Report:
                 "seeds": len(self.seeds),
             }
             | ({"uar_spread": float(np.std(self.seeds, ddof=1))} if len(self.seeds) > 1 else {})
+            | ({} if self.uar_validation is None else {"uar_validation": self.uar_validation})
             | {
                 "temperature": calibration.temperature,
                 "ece": calibration.calibrated.ece,
@@ -301,6 +303,24 @@ def cross_corpus(data: Dataset, corpus: str, bundle: Bundle, settings: Evaluate,
     return _report(corpus, CROSS_CORPUS, rows, shared, dropped, index, bundle, settings, seed)
 
 
+def with_validation(reports: list[Report], validation: pd.DataFrame, bundle: Bundle) -> list[Report]:
+    """Reports with the UAR on validation speakers, by which models can be compared without a look at tested ones.
+
+    That of a test corpus is the mean over the train corpora: nothing of the test corpus may choose.
+
+    Args:
+        reports: of all corpora.
+        validation: predictions of the validation clips of all folds, by :func:`emodag.schema.predictions`.
+        bundle: the shipped model.
+    """
+    found = uar_by(validation, corpora_of(validation), bundle.classes)
+    mean = float(np.mean(list(found.values()))) if found else None
+    return [
+        replace(report, uar_validation=mean if report.protocol == CROSS_CORPUS else found.get(report.corpus))
+        for report in reports
+    ]
+
+
 def write_metrics(reports: list[Report], curves: pd.DataFrame, folder: Path) -> None:
     """Write ``evaluate.json``, ``report.json`` and, for ``dvc plots``, the tables of ``plots/``, which it replaces.
 
@@ -381,6 +401,7 @@ def _report(
             unweighted_average_recall(confusion_matrix(truth[of_seed], predicted[of_seed], len(classes)))
             for of_seed in (rows["seed"].to_numpy() == each for each in seeds)
         ),
+        uar_validation=None,
         truth=truth,
         predicted=predicted,
         dropped=dropped,

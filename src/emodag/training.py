@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from emodag import models, schema
-from emodag.adaptation import Adapter, Groups, groups_of
+from emodag.adaptation import Adapter, Groups, groups_of, voices_of
 from emodag.checkpoints import Checkpoints
 from emodag.datasets import Dataset
 from emodag.errors import DataError
@@ -45,7 +45,7 @@ class Outcome(NamedTuple):
     """What one fold gave."""
 
     test: np.ndarray  #: probabilities of its test clips, float32 [clips, classes]
-    validation: np.ndarray  #: of its validation clips, by a model that did not learn from them
+    validation: np.ndarray  #: of its validation clips, as :attr:`emodag.models.Classifier.held_out`
     temperature: float  #: fitted to these
     chosen: Chosen  #: what they decided
     history: list[dict[str, float]]  #: of the model that they stopped
@@ -58,7 +58,7 @@ class CrossValidation:
     """What all folds gave."""
 
     predictions: pd.DataFrame  #: out of fold, by :func:`emodag.schema.predictions`, sorted by clip and seed
-    validation: pd.DataFrame  #: of validation clips, by the same; several folds may hold one out
+    validation: pd.DataFrame  #: of validation clips, in the same form; several folds may hold one out
     curves: pd.DataFrame  #: by :data:`emodag.schema.CURVES`
     outcomes: dict[tuple[int, int], Outcome]  #: by seed and fold
     checkpoints: Checkpoints | None = None  #: to be closed once all that follows is written; nothing if none were kept
@@ -146,13 +146,15 @@ class Material(NamedTuple):
 
     speech: Speech
     groups: Groups
+    voices: np.ndarray  #: int [clips], equal for clips of one speaker
     labels: np.ndarray  #: int [clips], positions in ``classes``
     classes: tuple[str, ...]
 
     @classmethod
     def of(cls, data: Dataset, params: Params) -> Material:
         """That of a data set, grouped as the params adapt."""
-        return cls(data.speech, groups_of(data.index, params.adaptation), data.labels, data.classes)
+        groups, voices = groups_of(data.index, params.adaptation), voices_of(data.index)
+        return cls(data.speech, groups, voices, data.labels, data.classes)
 
 
 class Fitted(NamedTuple):
@@ -185,13 +187,13 @@ def fit_fold(attempt: Attempt, material: Material, params: Params, checkpoints: 
     seed, fold = attempt
     fitted = fit_training_part(fold, material, params, seed)
     chosen, history = fitted.model.chosen, fitted.model.history
-    validation = _predict(fitted, material, fold.validation)
+    validation = fitted.model.held_out if len(fold.validation) else np.empty((0, len(material.classes)), np.float32)
     temperature = fit_temperature(validation, material.labels[fold.validation])
     if params.train.refit and len(fold.validation):
         everyone = np.sort(np.concatenate([fold.training, fold.validation]))
         fitted = fit(material, params, everyone, seed=seed, chosen=chosen)
     outcome = Outcome(
-        test=_predict(fitted, material, fold.test),
+        test=fitted.predict_proba(material.speech.of(fold.test), material.groups.of(fold.test)),
         validation=validation,
         temperature=temperature,
         chosen=chosen,
@@ -206,12 +208,6 @@ def fit_fold(attempt: Attempt, material: Material, params: Params, checkpoints: 
 
 def _key(attempt: Attempt) -> tuple[int, int]:
     return attempt.seed, attempt.fold.number
-
-
-def _predict(fitted: Fitted, material: Material, rows: np.ndarray) -> np.ndarray:
-    if len(rows) == 0:
-        return np.empty((0, len(material.classes)), np.float32)
-    return fitted.predict_proba(material.speech.of(rows), material.groups.of(rows))
 
 
 def require_every_emotion(fold: Parts, material: Material) -> None:
@@ -248,7 +244,9 @@ def fit(
     learnt, held_out = (
         None
         if rows is None
-        else Clips(adapter(material.speech.of(rows), material.groups.of(rows)), material.labels[rows])
+        else Clips(
+            adapter(material.speech.of(rows), material.groups.of(rows)), material.labels[rows], material.voices[rows]
+        )
         for rows in (training, validation)
     )
     model = models.create(params, classes=len(material.classes), seed=seed)

@@ -91,6 +91,7 @@ def found(synthetic_corpus, tmp_path_factory) -> Found:
         reports.in_corpus(done.predictions, trained, "alpha", shipped, loaded.evaluate, 0),
         reports.cross_corpus(tested, "beta", shipped, loaded.evaluate, 0),
     ]
+    made = reports.with_validation(made, done.validation, shipped)
     place = tmp_path_factory.mktemp("checkout")
     for data in (trained, tested):
         organize(place, data.originals().index)

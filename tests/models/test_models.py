@@ -105,6 +105,35 @@ def test_the_seed_repeats_the_model(params, name):
     )
 
 
+def test_validation_clips_are_told_of_as_if_a_voice_alone_had_trained_the_model(params, name):
+    """One voice has nobody else to choose by; without validation clips there is nothing to tell."""
+    settings = QUICK.get(name, {})
+    validation = gaussian(3, seed=1)
+    for voices in (None, np.zeros(len(validation.labels), int)):
+        model = build(params, name, 3, **settings).fit(gaussian(3), validation._replace(voices=voices))
+        assert model.held_out.dtype == np.float32
+        np.testing.assert_allclose(model.held_out, model.predict_proba(validation.speech), atol=1e-5)
+    assert build(params, name, 3, **settings).fit(gaussian(3)).held_out is None
+
+
+@pytest.mark.parametrize("name", IN_ROUNDS)
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_voice_is_told_of_by_the_rounds_that_the_others_chose(params, name, classes):
+    settings = {IN_ROUNDS[name]: 80, "patience": 80, "learning_rate": {"mlp": 0.01, "xgboost": 0.5}[name]}
+    training, validation = gaussian(classes), gaussian(classes, clips=60, seed=1)
+    voices = np.arange(60) // 20
+    model = build(params, name, classes, **settings).fit(training, validation._replace(voices=voices))
+    choices = []
+    for voice in range(3):
+        others, own = np.flatnonzero(voices != voice), np.flatnonzero(voices == voice)
+        those = Clips(validation.speech.of(others), validation.labels[others])
+        alone = build(params, name, classes, **settings).fit(training, those)
+        choices.append(alone.chosen["rounds"])
+        found = alone.predict_proba(validation.speech.of(own))
+        np.testing.assert_allclose(model.held_out[own], found, atol=1e-5)
+    assert len(set(choices)) > 1
+
+
 @pytest.mark.parametrize("name", IN_ROUNDS)
 def test_training_stops_at_the_best_validation_loss(params, name):
     settings = {IN_ROUNDS[name]: 120, "patience": 10, "learning_rate": {"mlp": 0.01, "xgboost": 0.3}[name]}

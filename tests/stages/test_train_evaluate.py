@@ -142,6 +142,31 @@ def test_metrics_can_be_recomputed_from_the_predictions(usual):
     assert usual.metrics()["alpha"]["wa"] == pytest.approx((confusion["actual"] == confusion["predicted"]).mean())
 
 
+def test_models_can_be_chosen_without_a_look_at_tested_speakers(usual):
+    usual.add("beta", "train", speakers=5)
+    usual.run("train", "evaluate")
+    held = pd.read_parquet("predictions/validation.parquet")
+    classes = list(bundle.load("models").classes)
+    right = np.array(classes)[held[classes].to_numpy().argmax(axis=1)] == held["emotion"]
+    by_emotion = right.groupby([held["clip_id"].str.split("/").str[0], held["emotion"]]).mean()
+    expected = by_emotion.groupby(level=0).mean()
+    found = {corpus: of_corpus["uar_validation"] for corpus, of_corpus in usual.metrics().items()}
+    assert found["alpha"] == pytest.approx(expected["alpha"])
+    assert found["beta"] == pytest.approx(expected["beta"])
+    # Nothing of a test corpus may choose.
+    assert found["gamma"] == pytest.approx((expected["alpha"] + expected["beta"]) / 2)
+    card = Path("report/model_card.md").read_text()
+    assert f"alpha {expected['alpha']:.1%}, beta {expected['beta']:.1%}" in card
+
+
+def test_where_no_speaker_is_held_out_nothing_is_told_of_validation(checkout):
+    checkout.add("alpha", "train", speakers=2)
+    checkout.params["train"]["protocol"] = "loso"
+    checkout.run("train", "evaluate")
+    assert "uar_validation" not in checkout.metrics()["alpha"]
+    assert "validation speakers, by which" not in Path("report/model_card.md").read_text()
+
+
 def test_what_scores_are_worth_stands_beside_them(usual):
     usual.run("train", "evaluate")
     for found in usual.metrics().values():

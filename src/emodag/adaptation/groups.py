@@ -44,16 +44,25 @@ class Groups(NamedTuple):
 def groups_of(index: pd.DataFrame, settings: Adaptation) -> Groups:
     """The groups of the clips of an index (:data:`emodag.schema.INDEX`): speakers, or else recordings.
 
-    A copy belongs to the group of its parent. Clips of an unknown speaker are no voice in common: each is a group of
-    its own, with its copies.
+    A copy belongs to the group of its parent.
     """
-    originals = index["parent_id"].isna()
-    recordings = index["parent_id"].where(~originals, index["clip_id"])
-    if settings.by != "speaker":
-        return Groups(pd.factorize(recordings)[0], originals.to_numpy())
+    keys = voices_of(index) if settings.by == "speaker" else pd.factorize(_recordings(index))[0]
+    return Groups(keys, index["parent_id"].isna().to_numpy())
+
+
+def voices_of(index: pd.DataFrame) -> np.ndarray:
+    """Who speaks in the clips of an index (:data:`emodag.schema.INDEX`): int [clips], equal for clips of one voice.
+
+    Clips of an unknown speaker are no voice in common: each is one of its own, with its copies.
+    """
     unknown = index["speaker"] == index["corpus"] + f"/{UNKNOWN}"
-    voices = pd.MultiIndex.from_arrays([index["speaker"], recordings.where(unknown, "")])
-    return Groups(pd.factorize(voices)[0], originals.to_numpy())
+    voices = pd.MultiIndex.from_arrays([index["speaker"], _recordings(index).where(unknown, "")])
+    return pd.factorize(voices)[0]
+
+
+def _recordings(index: pd.DataFrame) -> pd.Series:
+    """The clip that each clip of an index is a copy of, or itself."""
+    return index["parent_id"].where(index["parent_id"].notna(), index["clip_id"])
 
 
 def each_alone(clips: int) -> Groups:

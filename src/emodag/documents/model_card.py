@@ -38,6 +38,7 @@ def model_card(bundle: Bundle, reports: Sequence[Report], params: Params, commit
         confidence=params.evaluate.confidence,
         settings=words.model_settings(params),
         chosen=words.chosen(bundle),
+        validated=words.validated(reports, bundle),
         sees=words.sees(bundle),
         adaptation=words.adaptation(bundle.adaptation["by"]),
         commit=commit,

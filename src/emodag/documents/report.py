@@ -126,6 +126,7 @@ def facts(found: Findings) -> tuple[tuple[str, str], ...]:
         ("Model", bundle.model),
         ("Its settings", words.model_settings(params)),
         ("Decided by validation speakers", words.chosen(bundle)),
+        ("UAR on validation speakers", words.validated(found.reports, bundle)),
         ("Sees", words.sees(bundle)),
         ("Trained on", f"{bundle.clips} clips, augmented copies included, of {words.listed(bundle.corpora)}"),
         ("Scored out of fold", f"{sum(s.clips for s in per_corpus.values())} clips of {speakers} speakers"),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from emodag.bundle import Bundle
 from emodag.corpora import get
 from emodag.corpora.demo import CORPORA as SYNTHETIC
 from emodag.params import Params
 from emodag.splits import CROSS_CORPUS
+
+if TYPE_CHECKING:
+    from emodag.reports import Report
 
 _MEANINGS = {
     "speaker_kfold": "Folds of speakers: every tested voice is new to the model that is tested on it.",
@@ -80,6 +84,12 @@ def model_settings(params: Params) -> str:
 def chosen(bundle: Bundle) -> str:
     """What validation clips decided, as ``rounds 11``; empty if nothing."""
     return ", ".join(f"{key} {_plain(value)}" for key, value in bundle.chosen.items())
+
+
+def validated(reports: Iterable[Report], bundle: Bundle) -> str:
+    """UAR on validation speakers, as ``ravdess 60.7 %``; empty if none were held out."""
+    of_trained = [each for each in reports if each.corpus in bundle.corpora and each.uar_validation is not None]
+    return ", ".join(f"{report.corpus} {report.uar_validation:.1%}" for report in of_trained)
 
 
 def sees(bundle: Bundle) -> str:

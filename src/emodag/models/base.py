@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, Protocol, Self
 import numpy as np
 
 from emodag.errors import DataError
-from emodag.evaluation.calibration import tempered
 from emodag.params import ClassWeights
 from emodag.speech import Speech
 
@@ -20,7 +19,7 @@ FEATURES, FRAMES, EMBEDDING_FRAMES = "features", "frames", "embedding_frames"
 OUTPUT = "probabilities"
 
 #: From sharper than the model says to nearly uniform.
-_TEMPERATURES = np.geomspace(0.5, 10, 14)
+TEMPERATURES = np.geomspace(0.5, 10, 14)
 
 _SMALLEST = np.finfo(np.float32).tiny
 
@@ -30,6 +29,7 @@ class Clips(NamedTuple):
 
     speech: Speech
     labels: np.ndarray  #: int [clips], positions in the classes
+    voices: np.ndarray | None = None  #: int [clips], equal for clips of one voice; nothing if nobody knows
 
 
 #: What validation clips decided about a model, for models that have none: JSON, such as ``{"rounds": 34}``.
@@ -44,6 +44,10 @@ class Classifier(Protocol):
 
     #: A row per epoch or boosting round: numbers by name (``loss``, ``validation_loss``, ...); empty if none are known.
     history: list[dict[str, float]]
+
+    #: Probabilities of the validation clips, float32 [clips, classes], each voice's by the state that the other voices
+    #: would have chosen (:mod:`emodag.models.stopping`); nothing where there were none.
+    held_out: np.ndarray | None
 
     def fit(self, training: Clips, validation: Clips | None = None, chosen: Chosen | None = None) -> Self:
         """Learn from the training clips, each class weighing the same unless the params say otherwise.
@@ -94,19 +98,15 @@ def class_weights(labels: np.ndarray, classes: int, weighting: ClassWeights) -> 
     return balanced_weights(labels, classes) if weighting == "balanced" else np.ones(len(labels), np.float32)
 
 
+def log_losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The negative log-probability of each clip's truth in nats, float64 [clips]."""
+    return -np.log(np.maximum(probabilities[np.arange(len(labels)), labels].astype(np.float64), _SMALLEST))
+
+
 def balanced_log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
     """The mean over the classes present of their clips' mean negative log-probability of the truth, in nats."""
-    losses = -np.log(np.maximum(probabilities[np.arange(len(labels)), labels].astype(np.float64), _SMALLEST))
-    return float(np.average(losses, weights=balanced_weights(labels, probabilities.shape[1])))
-
-
-def tempered_log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """The balanced log-loss at the temperature that suits the clips best (Guo et al. 2017, arXiv 1706.04599).
-
-    On new voices a network grows too confident long before its decisions stop getting better, and its plain loss rises
-    with it. Confidence can be mended afterwards, decisions cannot.
-    """
-    return min(balanced_log_loss(tempered(probabilities, temperature), labels) for temperature in _TEMPERATURES)
+    weights = balanced_weights(labels, probabilities.shape[1])
+    return float(np.average(log_losses(probabilities, labels), weights=weights))
 
 
 def require_every_class(labels: np.ndarray, classes: int) -> None:

@@ -69,12 +69,14 @@ class Ensemble:
         equal = [1 / len(self.models)] * len(self.models)
         self.temperatures = list(chosen["temperatures"]) if chosen else [1.0] * len(self.models)
         self.weights = normalised(chosen["weights"]) if chosen else equal
+        self.held_out = None
         if validation is not None:
-            found = [self._predict(number, validation.speech) for number in range(len(self.models))]
+            found = [model.held_out for model in self.models]
             if self.settings.temperatures == "validation":
                 self.temperatures = [fit_temperature(each, validation.labels) for each in found]
             if self.settings.weights == "validation":
                 self.weights = fit_weights(self._tempered(found), validation.labels)
+            self.held_out = self._mean(found)
         self.chosen = {
             "members": [model.chosen for model in self.models],
             "temperatures": self.temperatures,
@@ -86,10 +88,14 @@ class Ensemble:
     def predict_proba(self, speech: Speech) -> np.ndarray:
         """See :meth:`emodag.models.base.Classifier.predict_proba`."""
         found = [self._predict(number, speech) for number in range(len(self.models))]
-        return np.tensordot(self.weights, self._tempered(found), axes=1).astype(np.float32)
+        return self._mean(found)
 
     def _predict(self, number: int, speech: Speech) -> np.ndarray:
         return self.models[number].predict_proba(_seen(speech, self.columns[number]))
+
+    def _mean(self, probabilities: Sequence[np.ndarray]) -> np.ndarray:
+        """The members' probabilities as one: float32 [clips, classes]."""
+        return np.tensordot(self.weights, self._tempered(probabilities), axes=1).astype(np.float32)
 
     def _tempered(self, probabilities: Sequence[np.ndarray]) -> np.ndarray:
         """Those of each member at its temperature: float64 [members, clips, classes]."""

@@ -35,6 +35,7 @@ class Linear(ABC):
         model = self._fitted(self.scaler.transform(training.speech.features), training.labels)
         self.slopes, self.offsets = _of_each_class(model.coef_), _of_each_class(model.intercept_)
         self.chosen, self.history = {}, []
+        self.held_out = None if validation is None else self.predict_proba(validation.speech)
         return self
 
     @abstractmethod

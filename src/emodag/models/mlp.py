@@ -15,9 +15,9 @@ from emodag.models.base import (
     class_weights,
     require_every_class,
     save_probabilities_only,
-    tempered_log_loss,
 )
 from emodag.models.standardisation import standardiser
+from emodag.models.stopping import EarlyStopping
 from emodag.params import Params
 from emodag.speech import Speech
 
@@ -47,23 +47,23 @@ class Mlp:
             # An integer would shuffle every epoch alike, because each partial_fit starts from it anew.
             random_state=np.random.RandomState(self.seed),
         )
-        best_loss, best = np.inf, None
+        stopping = EarlyStopping(validation, self.settings.patience) if validation else None
         epochs = chosen["rounds"] if chosen else self.settings.max_epochs
         self.chosen, self.history = {"rounds": epochs}, []
-        for epoch in range(1, epochs + 1):
+        for _ in range(epochs):
             self.network.partial_fit(features, training.labels, classes=range(self.classes), sample_weight=weights)
             self.history.append({"loss": float(self.network.loss_)})
-            if validation is None:
+            if stopping is None:
                 continue
-            loss = tempered_log_loss(self.predict_proba(validation.speech), validation.labels)
-            self.history[-1]["validation_loss"] = loss
-            if loss < best_loss:
-                best_loss = loss
-                best = epoch, copy.deepcopy(self.network.coefs_), copy.deepcopy(self.network.intercepts_)
-            elif epoch - best[0] >= self.settings.patience:
+            if stopping.see(self.predict_proba(validation.speech)):
+                best = copy.deepcopy((self.network.coefs_, self.network.intercepts_))
+            self.history[-1]["validation_loss"] = stopping.loss
+            if stopping.over:
                 break
-        if best:
-            self.chosen["rounds"], self.network.coefs_, self.network.intercepts_ = best
+        if stopping is not None:
+            self.chosen["rounds"] = stopping.best
+            self.network.coefs_, self.network.intercepts_ = best
+        self.held_out = stopping.held_out() if stopping else None
         return self
 
     def predict_proba(self, speech: Speech) -> np.ndarray:

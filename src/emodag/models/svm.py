@@ -58,6 +58,7 @@ class Svm:
         self.chosen, self.history = {"slope": chosen["slope"] if chosen else _SLOPE}, []
         if validation is not None:
             self.chosen["slope"] = _fit_slope(self.decisions(validation.speech), validation.labels, self.classes)
+        self.held_out = None if validation is None else self.predict_proba(validation.speech)
         return self
 
     def _fit_machines(self, features: np.ndarray, labels: np.ndarray) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from emodag.models.base import FEATURES, Chosen, Clips, class_weights, require_every_class, save_probabilities_only
+from emodag.models.stopping import EarlyStopping
 from emodag.params import Params
 from emodag.speech import Speech
+
+if TYPE_CHECKING:
+    from xgboost import Booster
 
 
 class XGBoost:
@@ -54,6 +59,14 @@ class XGBoost:
         names = ("loss", "validation_loss")
         self.history = [dict(zip(names, row, strict=False)) for row in zip(*losses, strict=True)]
 
+        self.held_out = None
+        if validation:
+            # The library says after how many rounds the loss was least, and not what it thought of each clip before.
+            stopping = EarlyStopping(validation, self.settings.patience, temperatures=[1.0])
+            for probabilities in _after_each_round(model.get_booster(), validation.speech.features):
+                stopping.see(probabilities)
+            self.held_out = stopping.held_out()
+
         # Prediction and the ONNX converter treat the rounds after the best differently; without them, nothing differs.
         booster = model.get_booster()[:rounds]
         booster.set_attr(best_iteration=None, best_score=None)
@@ -88,3 +101,17 @@ class XGBoost:
             target_opset={"": 18, "ai.onnx.ml": 3},
         )
         save_probabilities_only(model, path)
+
+
+def _after_each_round(booster: Booster, features: np.ndarray) -> Iterator[np.ndarray]:
+    """Probabilities, [clips, classes], by the trees up to each round."""
+    from scipy.special import softmax
+    from xgboost import DMatrix
+
+    clips = DMatrix(features, nthread=1)
+    for number in range(booster.num_boosted_rounds()):
+        margins = booster.predict(clips, output_margin=True, iteration_range=(number, number + 1))
+        # Where the next tree starts; a sum of trees from the first for each round would take a square of their number.
+        clips.set_base_margin(margins)
+        of_each = margins if margins.ndim > 1 else np.stack([np.zeros_like(margins), margins], axis=1)
+        yield softmax(of_each, axis=1)

@@ -16,7 +16,6 @@ from emodag.models.base import (
     Clips,
     class_weights,
     require_every_class,
-    tempered_log_loss,
 )
 from emodag.models.graph import Graph
 from emodag.models.neural import batches
@@ -24,6 +23,7 @@ from emodag.models.neural.blocks import Block, Flow, Logits
 from emodag.models.neural.inputs import Frames, Inputs, Vectors
 from emodag.models.neural.networks import NETWORKS
 from emodag.models.neural.runtime import forget, keras_ready
+from emodag.models.stopping import EarlyStopping
 from emodag.params import EMBEDDING, Params
 from emodag.params import Neural as Training
 from emodag.speech import Speech
@@ -97,7 +97,8 @@ class Neural:
         targets *= class_weights(training.labels, self.classes, self.weighting)[:, None]
         self._compile()
         self.chosen, self.history = {"rounds": epochs}, []
-        best_loss, best, told = np.inf, None, time.monotonic()
+        stopping = EarlyStopping(validation, settings.patience) if validation else None
+        told = time.monotonic()
         for epoch in range(epochs):
             parts = batches.shuffled(lengths, settings.batch_size, rng)
             losses = []
@@ -107,20 +108,21 @@ class Neural:
                 losses.append(self._step(training.speech, targets, rows, rng) * len(rows))
             row = {"loss": float(np.sum(losses) / len(lengths)), "learning_rate": rate}
             self.history.append(row)
-            if validation is not None:
+            if stopping is not None:
                 probabilities = self._predict(validation.speech)
-                row["validation_loss"] = loss = tempered_log_loss(probabilities, validation.labels)
+                if stopping.see(probabilities):
+                    best = self._network.get_weights()
+                row["validation_loss"] = stopping.loss
                 row["validation_uar"] = _uar(probabilities, validation.labels)
-                if loss < best_loss:
-                    best_loss, best = loss, (epoch + 1, self._network.get_weights())
-                elif epoch + 1 - best[0] >= settings.patience:
+                if stopping.over:
                     break
             if time.monotonic() - told >= _SECONDS_BETWEEN_LOG_LINES:
                 told = time.monotonic()
                 print(_progress(epoch + 1, epochs, row), file=sys.stderr, flush=True)
-        if best:
-            self.chosen["rounds"], weights = best
-            self._network.set_weights(weights)
+        if stopping is not None:
+            self.chosen["rounds"] = stopping.best
+            self._network.set_weights(best)
+        self.held_out = stopping.held_out() if stopping else None
 
     def _compile(self) -> None:
         import keras

@@ -16,9 +16,12 @@ export const bars = (probabilities, { unsure, threshold, number = probable }) =>
       element("b", { text: `sure from ${percent(threshold)}`, style }))));
 };
 
+/** What is told where nobody speaks. */
+export const SILENCE = ["No speech", "There is nothing to judge, so no probabilities are told."];
+
 /** What bars come to, as a heading and a sentence. */
 export const told = ({ emotion, probabilities }, threshold) => {
-  if (emotion === null) return ["No speech", "There is nothing to judge, so no probabilities are told."];
+  if (emotion === null) return SILENCE;
   const [[first, share], [second, other] = []] = likely(probabilities);
   if (emotion === "unknown") {
     const guess = second ? `${first} ${probable(share)}, ${second} ${probable(other)}` : `${first} ${probable(share)}`;

@@ -1,9 +1,9 @@
 /** Who sounded how, when: a lane for each speaker, turns that play, arousal below, and what each speaker comes to. */
 
 import {
-  clock, counted, courses, element, kindOf, kindsIn, nameOf, percent, stepOf, strength, stretches, verdict,
+  clock, counted, courses, element, kindOf, kindsIn, likely, nameOf, percent, stepOf, strength, stretches, verdict,
 } from "./common.js";
-import { bars } from "./bars.js";
+import { SILENCE, bars } from "./bars.js";
 import { follow, play } from "./player.js";
 
 const HINT = "A turn plays when it is clicked. By keyboard: arrows go from turn to turn, Enter plays.";
@@ -16,13 +16,13 @@ follow((time) => moved(time));
 
 /** The emotion that a speaker shows longest, with its share. */
 const mood = (speaker) => {
-  const [first] = Object.entries(speaker.shares).sort((one, other) => other[1] - one[1]);
+  const [first] = likely(speaker.shares);
   return first ? `${first[0] === "unknown" ? "mostly unclear" : `mostly ${first[0]}`} (${percent(first[1])})` : "";
 };
 
 /** What a conversation comes to, as a heading and a sentence. */
 export const told = ({ duration, finding, speakers, turns, turning_points: points }) => {
-  if (!turns.length) return ["No speech", "There is nothing to judge, so no probabilities are told."];
+  if (!turns.length) return SILENCE;
   const parts = [clock(duration), counted(speakers.length, "speaker"), counted(turns.length, "turn")];
   if (points.length) parts.push(counted(points.length, "turning point"));
   return [finding, `${parts.join(", ")}.`];

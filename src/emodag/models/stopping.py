@@ -1,0 +1,71 @@
+"""When training ends, and what validation clips say of a model without flattering it.
+
+Validation clips that choose how long a model is trained are scored by the state that suits them best. On few voices
+that flatters by points: the more states there are to choose from, the more. So what a model says of a validation clip
+comes from the state at which all voices but the clip's own would have stopped it: cross-validation within the
+validation part. Temperatures, thresholds and the comparison of models rest on that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from emodag.evaluation.calibration import tempered
+from emodag.models.base import TEMPERATURES, Clips, balanced_weights, log_losses
+
+
+class EarlyStopping:
+    """Validation clips after each round of training: which round was best, and whether another is worth its time.
+
+    The loss of a round is the balanced log-loss at that of the ``temperatures`` which suits the clips best (Guo et al.
+    2017, arXiv 1706.04599). On new voices a network grows too confident long before its decisions stop getting better,
+    and its plain loss rises with it. Confidence can be mended afterwards, decisions cannot.
+    """
+
+    def __init__(self, validation: Clips, patience: int, temperatures: Sequence[float] = TEMPERATURES):
+        """``patience``: rounds without a better one after which training is over."""
+        self._clips = validation
+        self._patience = patience
+        self._temperatures = temperatures
+        self._probabilities: list[np.ndarray] = []
+        self._losses: list[np.ndarray] = []  #: of each round, float32 [temperatures, clips]
+        self.best = 0  #: round, counted from 1
+        self.loss = self._least = np.inf
+
+    def see(self, probabilities: np.ndarray) -> bool:
+        """Whether the round after which the clips have these probabilities, [clips, classes], is the best so far."""
+        labels = self._clips.labels
+        losses = np.stack([log_losses(tempered(probabilities, each), labels) for each in self._temperatures])
+        self._probabilities.append(np.asarray(probabilities, np.float32))
+        self._losses.append(losses.astype(np.float32))
+        weights = balanced_weights(labels, probabilities.shape[1])
+        self.loss = float(np.average(losses, axis=1, weights=weights).min())
+        if self.loss >= self._least:
+            return False
+        self.best, self._least = len(self._losses), self.loss
+        return True
+
+    @property
+    def over(self) -> bool:
+        """Whether the best round lies so far back that training ends."""
+        return len(self._losses) - self.best >= self._patience
+
+    def held_out(self) -> np.ndarray:
+        """Probabilities of the clips, float32 [clips, classes]: each voice's after the round best for the others.
+
+        A voice that is the only one has nobody else to go by; nor has any where voices are not known. Their clips are
+        those after the best round.
+        """
+        labels, voices = self._clips.labels, self._clips.voices
+        found = self._probabilities[self.best - 1].copy()
+        if voices is None or (known := np.unique(voices)).size < 2:
+            return found
+        losses = np.stack(self._losses)
+        for voice in known:
+            own = voices == voice
+            weights = balanced_weights(labels[~own], found.shape[1])
+            best = (losses[:, :, ~own] @ weights).min(axis=1).argmin()
+            found[own] = self._probabilities[best][own]
+        return found
