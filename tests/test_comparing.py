@@ -203,7 +203,8 @@ def repository(tmp_path_factory):
         experiment = client.create_experiment("emodag", artifact_location=(place / "mlartifacts").as_uri())
         parent = client.create_run(experiment, tags={"mlflow.runName": "svm on demo_en"})
         client.log_param(parent.info.run_id, "train.protocol", "loso")
-        client.log_artifact(parent.info.run_id, "predictions/predictions.parquet", "predictions")
+        for part in ("predictions", "validation"):
+            client.log_artifact(parent.info.run_id, f"predictions/{part}.parquet", "predictions")
         stage = client.create_run(experiment, tags={"mlflow.parentRunId": parent.info.run_id})
         empty = client.create_run(experiment)
     return place, {"parent": parent.info.run_id, "stage": stage.info.run_id, "empty": empty.info.run_id}
@@ -220,6 +221,8 @@ def write(right: float) -> None:
         Path(folder).mkdir()
     trained, tested = table(right=right), table("demo_de", right=right, emotions=("neutral", "happy"))
     schema.write(trained, schema.predictions(EMOTIONS), "predictions/predictions.parquet")
+    held_out = table(right=right, seed=1, takes=2)
+    schema.write(held_out, schema.predictions(EMOTIONS), "predictions/validation.parquet")
     tested = tested.assign(fold=0, sad=None)
     facts = {"corpus": ["demo_en"] * len(trained) + ["demo_de"] * len(tested)}
     facts["protocol"] = ["speaker_kfold"] * len(trained) + [CROSS_CORPUS] * len(tested)
@@ -248,6 +251,8 @@ def test_a_revision_an_experiment_and_the_workspace_are_found(inside, name, righ
     assert found.params["model"] == model
     assert share_right(found.corpora["demo_en"]) == pytest.approx(right, abs=0.08)
     assert found.corpora["demo_en"].protocol == "speaker_kfold"
+    assert list(found.validation) == ["demo_en"]
+    pd.testing.assert_frame_equal(found.validation["demo_en"], table(right=right, seed=1, takes=2))
     of_test = found.corpora["demo_de"]
     assert (of_test.protocol, of_test.leaky, of_test.classes) == (CROSS_CORPUS, False, ("neutral", "happy"))
 
@@ -265,6 +270,7 @@ def test_an_mlflow_run_is_found_by_its_id_or_that_of_a_stage(inside, which):
     found = revisions.read(inside[which])
     assert found.told == "MLflow run svm on demo_en"
     assert found.corpora["demo_en"].protocol == "loso"
+    assert len(found.validation["demo_en"]) == 48
     assert found.label == inside[which][:8]
 
 

@@ -10,11 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from emodag.errors import CorpusError, DataError, EmodagError
+
+if TYPE_CHECKING:
+    from emodag.params import Diarize
 
 app = typer.Typer(
     help="Speech emotion recognition that can be trusted and reproduced. The pipeline itself runs by `dvc repro`.",
@@ -386,15 +389,16 @@ def diarize(
     """Say who speaks when; with --reference, how far that is from the truth."""
     import json
 
-    from emodag import listening
+    from emodag import listening, params
     from emodag.conversation import references
     from emodag.conversation.voices import summary, voices
+    from emodag.diarization.base import for_conversations
     from emodag.diarization.turns import write_rttm
 
     names = _recordings(files)
     titles = references.names_of(names) if rttm or reference else names
     known, scopes = references.references(reference or []), references.scopes(uem or [])
-    diarizer = _diarizer()
+    diarizer = for_conversations(params.load(_params_file()).diarize)
     found, content = [], []
     errors: dict[float, list] = {collar: [] for collar in references.COLLARS}
     failed = 0
@@ -430,14 +434,6 @@ def diarize(
         print("\n".join(references.table(errors)))
     if failed:
         raise typer.Exit(1)
-
-
-def _diarizer():
-    """The diarizer of the params, for recordings with any number of speakers."""
-    from emodag import params
-    from emodag.diarization.base import for_conversations
-
-    return for_conversations(params.load(_params_file()).diarize)
 
 
 def _told(found: dict) -> list[str]:
@@ -488,15 +484,15 @@ def analyze(
     names = _recordings([call]) if folder else [call]
     titles = references.names_of(names) if folder else [Path(call).stem]
     recogniser = _recogniser(models)
-    settings = params.load(root).analyze
+    settings = params.load(root)
     lines = transcripts.read(transcript) if transcript else []
     known = references.references([reference]) if reference else None
     scores = analysis.intervals(root.parent / layout.METRICS / "evaluate.json", recogniser.bundle)
     failed = 0
     for name, title in zip(names, titles, strict=True):
         try:
-            heard = _voices_in(name, title, known, speakers, only=not folder)
-            timeline = analysis.analyse(heard, recogniser, settings, lines=lines, scores=scores)
+            heard = _voices_in(name, title, known, speakers, settings.diarize, only=not folder)
+            timeline = analysis.analyse(heard, recogniser, settings.analyze, lines=lines, scores=scores)
         except EmodagError as error:
             if not folder:
                 raise
@@ -530,15 +526,16 @@ def _check_outputs(wanted: dict[str, str | Path], *, folder: bool) -> None:
             raise typer.BadParameter(f"{place} is a folder; name a file", param_hint=f"--{suffix[1:]}")
 
 
-def _voices_in(name: str, title: str, known: dict | None, speakers: int | None, *, only: bool):
+def _voices_in(name: str, title: str, known: dict | None, speakers: int | None, settings: Diarize, *, only: bool):
     """Who speaks when in a recording: by what is known of it, else found out."""
     from emodag import listening
     from emodag.conversation import references
     from emodag.conversation.voices import told, voices
+    from emodag.diarization.base import for_conversations
 
     # The recording as read is let go where its channels are mixed: no name may hold it.
     if known is None:
-        return voices(listening.read(name), _diarizer(), speakers)
+        return voices(listening.read(name), for_conversations(settings), speakers)
     annotation = references.of_recording(title, known, only=only)
     if annotation is None:
         raise DataError(f"no turns of {title} are known; those are of {', '.join(sorted(known))}")
@@ -631,6 +628,32 @@ def compare(
     found = comparing.pairs(*runs, settings.evaluate, settings.seed, corpus)
     content = comparing.write(found, *runs, out)
     print(json.dumps(content, indent=2, ensure_ascii=False) if as_json else comparing.describe(found, *runs))
+
+
+@app.command()
+def choose(
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN...", help="two or more DVC experiments, git revisions, MLflow runs or `workspace`"),
+    ],
+    corpus: Annotated[
+        str | None, typer.Option(metavar="C", help="this one only; all that every run cross-validated if left out")
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="FILE", dir_okay=False, help="for the findings")] = Path("choice.json"),
+    as_json: Annotated[bool, typer.Option("--json", help="print choice.json instead of words")] = False,
+) -> None:
+    """Let validation speakers choose among runs, and say what the choice is worth on tested speakers."""
+    import json
+
+    from emodag import choosing, params, revisions
+
+    if len(set(runs)) < 2:
+        raise typer.BadParameter("a choice needs two runs at least", param_hint="RUN...")
+    settings = params.load()
+    found = choosing.choices([revisions.read(run) for run in runs], settings.evaluate, settings.seed, corpus)
+    with _writing(out):
+        content = choosing.write(found, out)
+    print(json.dumps(content, indent=2, ensure_ascii=False) if as_json else "\n".join(map(str, found)))
 
 
 @app.command()

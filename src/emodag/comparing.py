@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from emodag import plots, revisions
-from emodag.errors import DataError, did_you_mean
+from emodag.errors import DataError
 from emodag.evaluation.comparison import Comparison, compare
 from emodag.files import write_json
 from emodag.labels import in_order
@@ -194,18 +194,13 @@ def pairs(first: Revision, second: Revision, settings: Evaluate, seed: int, corp
     Raises:
         DataError: there is no such corpus, or :func:`pair` raises it.
     """
-    both = [name for name in first.corpora if name in second.corpora]
-    if corpus is not None and corpus not in both:
-        raise DataError(
-            f"--corpus: {corpus!r} was not predicted by both {first.name} ({', '.join(first.corpora)}) and "
-            f"{second.name} ({', '.join(second.corpora)}); {did_you_mean(corpus, both).removeprefix('; ')}".rstrip("; ")
-        )
+    both = revisions.in_common([(run.name, run.corpora) for run in (first, second)], corpus, "predicted by both")
     if not both:
         raise DataError(
             f"{first.name} predicted {', '.join(first.corpora)} and {second.name} {', '.join(second.corpora)}: no "
             "corpus in common, so there is nothing to compare"
         )
-    return [pair(first, second, name, settings, seed) for name in ([corpus] if corpus else both)]
+    return [pair(first, second, name, settings, seed) for name in both]
 
 
 def pair(first: Revision, second: Revision, corpus: str, settings: Evaluate, seed: int) -> Pair:

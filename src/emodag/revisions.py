@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import pandas as pd
 import yaml
 
 from emodag import layout, schema, tracking
-from emodag.errors import DataError
+from emodag.errors import DataError, did_you_mean
 from emodag.labels import EMOTIONS
 from emodag.params import flatten
 from emodag.predict import corpora_of
@@ -26,6 +26,7 @@ from emodag.splits import CROSS_CORPUS, is_leaky
 WORKSPACE = "workspace"
 
 _OUT_OF_FOLD = layout.PREDICTIONS / "predictions.parquet"
+_HELD_OUT = layout.PREDICTIONS / "validation.parquet"
 _SCORED = layout.REPORT / "predictions.parquet"
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 _DIGITS = re.compile(r"[0-9a-f]{12,}")
@@ -50,6 +51,8 @@ class Revision:
     told: str  #: what it is: ``the workspace``, ``revision 0c95406``, ``MLflow run ...``
     params: dict[str, str]  #: flat, as text
     corpora: dict[str, Predicted]  #: those of train first
+    #: Predictions of the validation clips of each fold, by corpus.
+    validation: dict[str, pd.DataFrame] = field(default_factory=dict)
     remark: str = ""  #: why corpora of test are not among them, if they were predicted
 
     @property
@@ -70,7 +73,7 @@ def read(name: str) -> Revision:
         DataError: nothing is called so, or its predictions cannot be had; the message says what would help.
     """
     if name == WORKSPACE:
-        return _from_files(name, "the workspace", _read_here, "run `dvc repro train`")
+        return read_folder(Path(), name, "the workspace")
     if commit := _commit(name):
         missing = (
             "neither DVC's cache nor a remote holds them for this commit: `dvc pull` where they were pushed, or run "
@@ -83,6 +86,20 @@ def read(name: str) -> Revision:
         f"{name!r} is no DVC experiment, no git revision and no id of an MLflow run (32 hexadecimal digits); `dvc exp "
         "show` and `git log` list what there is, and `workspace` stands for the files here"
     )
+
+
+def read_folder(folder: Path, name: str, told: str) -> Revision:
+    """What a run left whose ``params.yaml`` and outputs lie in a folder.
+
+    Args:
+        folder: laid out as a checkout.
+        name: to call the run by.
+        told: what it is, in words.
+
+    Raises:
+        DataError: there are no params or no predictions.
+    """
+    return _from_files(name, told, lambda path: (folder / path).read_bytes(), "run `dvc repro train`")
 
 
 def _commit(name: str) -> str | None:
@@ -103,10 +120,6 @@ def _commit(name: str) -> str | None:
             return resolve_rev(repo.scm, name)
         except DvcException:
             return None
-
-
-def _read_here(path: Path) -> bytes:
-    return path.read_bytes()
 
 
 def _reader_at(commit: str) -> Callable[[Path], bytes]:
@@ -172,18 +185,28 @@ def _revision(
         corpus: Predicted(*table, protocol, is_leaky(corpus, protocol))
         for corpus, table in _by_corpus(content, f"{name}: {_OUT_OF_FOLD}").items()
     }
+    validation = _validation(name, read_file)
     try:
         content = read_file(_SCORED)
     except OSError:
-        return Revision(name, told, params, corpora)  # evaluate did not run, so test corpora were not predicted
+        # Evaluate did not run, so test corpora were not predicted.
+        return Revision(name, told, params, corpora, validation)
     scored = _by_corpus(content, f"{name}: {_SCORED}")
     if any(corpus not in scored or not _same(scored[corpus][0], each.table) for corpus, each in corpora.items()):
         remark = f"{_SCORED} is of an earlier training, so test corpora are left out; run `dvc repro evaluate`"
-        return Revision(name, told, params, corpora, remark)
+        return Revision(name, told, params, corpora, validation, remark)
     tested = {
         corpus: Predicted(*table, CROSS_CORPUS, False) for corpus, table in scored.items() if corpus not in corpora
     }
-    return Revision(name, told, params, corpora | tested)
+    return Revision(name, told, params, corpora | tested, validation)
+
+
+def _validation(name: str, read_file: Callable[[Path], bytes]) -> dict[str, pd.DataFrame]:
+    try:
+        content = read_file(_HELD_OUT)
+    except OSError:
+        return {}
+    return {corpus: table for corpus, (table, _) in _by_corpus(content, f"{name}: {_HELD_OUT}").items()}
 
 
 def _same(first: pd.DataFrame, second: pd.DataFrame) -> bool:
@@ -210,6 +233,28 @@ def _by_corpus(content: bytes, source: str) -> dict[str, tuple[pd.DataFrame, tup
             )
         found[str(corpus)] = schema.validate(rows[list(contract.columns)], contract, source), classes
     return found
+
+
+def in_common(listed: Sequence[tuple[str, Iterable[str]]], wanted: str | None, how: str) -> list[str]:
+    """The corpora that all of some runs list; of these the wanted one alone, if one is.
+
+    Args:
+        listed: the name of each run and its corpora.
+        wanted: the value of ``--corpus``.
+        how: the runs should have met the wanted one, as ``predicted by both``.
+
+    Raises:
+        DataError: not all list the wanted one.
+    """
+    (_, first), *others = listed
+    common = [corpus for corpus in first if all(corpus in corpora for _, corpora in others)]
+    if wanted is None:
+        return common
+    if wanted not in common:
+        told = " and ".join(f"{name} ({', '.join(corpora)})" for name, corpora in listed)
+        hint = did_you_mean(wanted, common).removeprefix("; ")
+        raise DataError(f"--corpus: {wanted!r} was not {how} {told}; {hint}".rstrip("; "))
+    return [wanted]
 
 
 def differing(first: Revision, second: Revision) -> dict[str, tuple[str, str]]:
