@@ -1,0 +1,110 @@
+"""The rows of `make results` as Markdown."""
+
+from __future__ import annotations
+
+import re
+
+from _plan import CHOSEN, COLUMNS, DEFAULT_CLEANING, POOL, title
+from emodag import params as parameters
+
+
+def summary(scored: list[dict], adaptation: str) -> str:
+    """UAR with its interval, models in rows and settings in columns, as Markdown; what is chosen among them is bold."""
+    found = {
+        (model_of(row), row["corpus"], row["protocol"], tuple(row["trained_on"])): row
+        for row in scored
+        if row["adaptation"] == adaptation and tuple(row["cleaning"]) in (DEFAULT_CLEANING, ())
+    }
+    columns = [column for column in COLUMNS if any(key[1:] == column[:3] for key in found)]
+    wanted = {column[:3] for column in columns}
+    models = list(dict.fromkeys(key[0] for key in found if key[1:] in wanted))
+    lines = [f"| model | {' | '.join(told for *_, told in columns)} |", "|---" * (len(columns) + 1) + "|"]
+    for model in sorted(models, key=place_of):
+        cells = []
+        for column in columns:
+            row = found.get((model, *column[:3]))
+            cell = (
+                "" if row is None else f"{percent(row['uar'])} ({percent(row['uar_low'])}-{percent(row['uar_high'])})"
+            )
+            cells.append(f"**{cell}**" if row and row["model"] == CHOSEN else cell)
+        lines.append(f"| {model} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def model_of(row: dict) -> str:
+    """The model, and what it saw beside or instead of functionals."""
+    if row["model"] == CHOSEN:
+        return f"chosen among all{' from scratch' if row['encoder'] == 'none' else ' with ' + row['encoder']}"
+    model = row["model"]
+    if row["encoder"] != "none":
+        model += f" {'on' if row['inputs'] == 'embedding' else '+'} {row['encoder']}"
+    if not row["copies"]:
+        model += ", no augmented copies"
+    return model if row["cleaning"] else f"{model}, clips as loud as they are"
+
+
+def place_of(model: str) -> tuple[int, str]:
+    """Where a model stands in a table: with an encoder last, else as in ``params.yaml``."""
+    names = [*parameters.Models.model_fields, CHOSEN]
+    name = re.match(r"\w+", model)[0]
+    encoded = any(word in model for word in ("+", " on ", " with "))
+    return len(names) * encoded + names.index(name), model
+
+
+def whole_table(scored: list[dict]) -> str:
+    """Every row as Markdown: speaker-independent ones first, then by what was tested."""
+    head = ("corpus", "classes", "protocol", "trained on", "model", "adapted by", "cleaning")
+    head += ("UAR, 95 % interval", "UAR, validation", "WA", "ECE", "clips", "speakers", "commit")
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for row in sorted(scored, key=order_of):
+        protocol = f"{row['protocol']} (**leaky**: speakers shared)" if row["leaky"] else row["protocol"]
+        validation = percent(row["uar_validation"]) if row.get("uar_validation") is not None else ""
+        cells = (
+            title(row["corpus"]), row["classes"], protocol, ", ".join(map(title, row["trained_on"])), model_of(row),
+            row["adaptation"], ", ".join(row["cleaning"]) or "none", interval(row), validation, percent(row["wa"]),
+            "" if row["ece"] is None else percent(row["ece"]), row["clips"], row["speakers"], row["commit"],
+        )  # fmt: skip
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
+def order_of(row: dict) -> tuple:
+    """Where a row stands in the whole table."""
+    corpora = [*POOL, "emodb", "esd"]
+    tested = corpora.index(row["corpus"]), row["protocol"], len(row["trained_on"])
+    return row["leaky"], *tested, row["adaptation"], *place_of(model_of(row))
+
+
+def cleaning_table(scored: list[dict]) -> str:
+    """What cleaning does to RAVDESS, as Markdown."""
+    lines = ["| `featurize.clean.steps` | UAR, 95 % interval | WA |", "|---|---|---|"]
+    plain = {"corpus": "ravdess", "protocol": "emobox", "model": "mlp", "adaptation": "none", "encoder": "none"}
+    for row in scored:
+        if plain.items() <= row.items():
+            lines.append(f"| `{row['cleaning']}` | {interval(row)} | {percent(row['wa'])} |".replace("'", ""))
+    return "\n".join(lines)
+
+
+def headlines_table(audited: list[dict]) -> str:
+    """What a leaky split claims beside what is true, as Markdown."""
+    head = ("corpora as one", "model", "claimed elsewhere, accuracy", "accuracy, leaky", "accuracy, speakers apart")
+    head += ("UAR, leaky", "UAR, speakers apart", "folds", "commit")
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for row in audited:
+        sides = row["leaky"], row["speakers_apart"]
+        cells = (
+            row["corpora"], row["model"], row["claimed"], *(percent(side["wa"]) for side in sides),
+            *(interval(side) for side in sides), f"{row['tested']} of {row['folds']}", row["commit"],
+        )  # fmt: skip
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
+def percent(value: float) -> str:
+    """A share of 1."""
+    return f"{100 * value:.1f}"
+
+
+def interval(row: dict) -> str:
+    """The UAR of a row with its interval."""
+    return f"{percent(row['uar'])} ({percent(row['uar_low'])} to {percent(row['uar_high'])})"
