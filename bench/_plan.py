@@ -15,7 +15,7 @@ from emodag.splits import CROSS_CORPUS
 CHOSEN = "chosen"
 
 #: What tells rows of ``metrics/results.json`` apart.
-KEY = ("corpus", "protocol", "model", "adaptation", "encoder", "inputs", "cleaning", "copies", "trained_on")
+KEY = ("corpus", "protocol", "model", "adaptation", "encoder", "inputs", "cleaning", "copies", "members", "trained_on")
 
 #: What the committed params do to every clip, and how many augmented copies of it train.
 COMMITTED = parameters.load(ROOT / "params.yaml")
@@ -46,12 +46,13 @@ class Run:
     encoder: str = "none"  #: whose embeddings they see, if they see any
     cleaning: tuple[str, ...] = DEFAULT_CLEANING
     copies: int = DEFAULT_COPIES  #: augmented, of each training clip
+    members: tuple[str, ...] = ()  #: of an ensemble that is not :data:`ENSEMBLE`
 
     @property
     def name(self) -> str:
         """As a DVC experiment."""
         setting = self.setting
-        parts = ["_".join(setting.trained_on), setting.protocol, self.model]
+        parts = ["_".join(setting.trained_on), setting.protocol, self.model, *self.members]
         parts += [self.encoder, self.inputs] if self.encoder != "none" else []
         parts += ["adapted"] if self.adaptation == "speaker" else []
         parts += ["_".join(self.cleaning) or "raw"] if self.cleaning != DEFAULT_CLEANING else []
@@ -80,7 +81,7 @@ class Run:
             changes |= {"featurize.encoder.kind": "onnx", "featurize.encoder.model": str(encoder)}
         if self.model == "ensemble":
             seen = ("functionals", "embedding") if self.inputs == "all" else (self.inputs,)
-            members = [{"model": model, "inputs": inputs} for inputs in seen for model in ENSEMBLE]
+            members = [{"model": model, "inputs": inputs} for inputs in seen for model in self.members or ENSEMBLE]
             changes |= {"models.ensemble.members": members}
         return changes
 
@@ -91,7 +92,7 @@ class Run:
             (corpus, setting.protocol if setting.corpora.get(corpus) != "test" else CROSS_CORPUS)
             for corpus in setting.scored
         ]
-        about = (self.model, self.adaptation, self.encoder, self.inputs, self.cleaning, self.copies)
+        about = (self.model, self.adaptation, self.encoder, self.inputs, self.cleaning, self.copies, self.members)
         return [(*each, *about, tuple(setting.trained_on)) for each in told]
 
 

@@ -36,6 +36,8 @@ def model_of(row: dict) -> str:
     if row["model"] == CHOSEN:
         return f"chosen among all{' from scratch' if row['encoder'] == 'none' else ' with ' + row['encoder']}"
     model = row["model"]
+    if row["members"]:
+        model += f" of {', '.join(row['members'][:-1])} and {row['members'][-1]}"
     if row["encoder"] != "none":
         model += f" {'on' if row['inputs'] == 'embedding' else '+'} {row['encoder']}"
     if not row["copies"]:

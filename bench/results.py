@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -68,6 +69,7 @@ def score(checkout: Checkout, run: Run, encoder: Path | None) -> list[dict]:
             "inputs": run.inputs,
             "cleaning": list(run.cleaning),
             "copies": run.copies,
+            "members": list(run.members),
             **{key: result[key] for key in ("uar", "uar_low", "uar_high", "wa", "f1", "clips", "speakers", "leaky")},
             "trained_on": setting.trained_on,
             "classes": result["classes"],
@@ -105,11 +107,14 @@ def chosen(rows: list[tuple[str, dict]], column: tuple, adaptation: str, *, enco
     if len(among) < 2:
         return None
     best = max(among.values(), key=lambda row: row["uar_validation"])
-    told = best | {"model": CHOSEN, "inputs": "all" if encoded else "functionals", "uar_validation": None}
-    told |= {"cleaning": list(DEFAULT_CLEANING), "copies": DEFAULT_COPIES, "candidates": len(among), "commit": ""}
+    told = best | {"model": CHOSEN, "members": [], "inputs": "all" if encoded else "functionals", "commit": ""}
+    told |= {"cleaning": list(DEFAULT_CLEANING), "copies": DEFAULT_COPIES, "candidates": len(among)}
+    told |= {"uar_validation": None}
     if protocol == CROSS_CORPUS:
         return told
-    if not all((PREDICTIONS / name).is_dir() for name in among):
+    if lost := [name for name in among if not (PREDICTIONS / name).is_dir()]:
+        which = f"{corpus} by {protocol}, adaptation {adaptation}, {'with' if encoded else 'without'} an encoder"
+        print(f"{which}: the choice stays as it was, for predictions of {len(lost)} of {len(among)} runs are not kept")
         return None
     candidates = [revisions.read_folder(PREDICTIONS / name, name, "a run of make results") for name in among]
     (found,) = choosing.choices(candidates, COMMITTED.evaluate, COMMITTED.seed, corpus)
@@ -187,8 +192,9 @@ def main() -> None:
         sys.exit(f"{place}: no corpus found; expected folders such as ravdess, cremad, savee, tess, emodb")
     known = [] if os.environ.get("FRESH") else read_json(RESULTS)
     rows = {key_of(row): row for row in known}
-    # Rows from before a column was added are scored again.
-    whole = {key for key, row in rows.items() if "uar_validation" in row}
+    # Rows from before a column was added are scored again, and those of commits that this history does not hold.
+    history = {line[:12] for line in subprocess.check_output(("git", "rev-list", "HEAD"), cwd=ROOT, text=True).split()}
+    whole = {key for key, row in rows.items() if "uar_validation" in row and row["commit"] in history}
     missing = [run for run in wanted if not whole.issuperset(run.row_keys())]
     print(f"{len(missing)} of {len(wanted)} runs are to be scored")
     rows = with_chosen(rows, wanted)
