@@ -204,7 +204,7 @@ def main() -> None:
         checkout.add(corpus, present[corpus])
     audited = [] if os.environ.get("FRESH") or not HEADLINES.exists() else read_json(HEADLINES)
     # What takes longest comes last.
-    networks = [run for run in missing if run.model in NETWORKS]
+    networks = [run for run in missing if {run.model, *run.members} & set(NETWORKS)]
     score_all(checkout, [run for run in missing if run not in networks], encoder, rows)
     if set(POOLED.corpora) <= set(present):
         audit_claims(checkout, encoder, audited)
