@@ -21,6 +21,9 @@ KEY = ("corpus", "protocol", "model", "adaptation", "encoder", "inputs", "cleani
 COMMITTED = parameters.load(ROOT / "params.yaml")
 DEFAULT_CLEANING, DEFAULT_COPIES = tuple(COMMITTED.featurize.clean.steps), COMMITTED.augment.copies
 
+#: Rows with other cleaning are told of apart: no summary shows them, and they are not chosen among.
+SUMMARISED = (DEFAULT_CLEANING, ())
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -171,11 +174,15 @@ CLAIMS = (
 
 def runs(encoder: Path | None) -> list[Run]:
     """All runs, in the order in which they are made."""
-    name = encoder.stem if encoder else "none"
+
+    def seen(inputs: str) -> dict[str, str]:
+        """What a model sees, with the encoder that it takes."""
+        return {"inputs": inputs, "encoder": encoder.stem if encoder and inputs != "functionals" else "none"}
+
     # What loudness is worth where all clips were recorded at one gain, what augmented copies are (on validation
     # speakers they help on RAVDESS, and cost on EmoDB), and what cleaning costs.
     wanted = [
-        Run(setting, "ensemble", adaptation, inputs, "none" if inputs == "functionals" else name, (), copies)
+        Run(setting, "ensemble", adaptation, **seen(inputs), cleaning=(), copies=copies)
         for setting, copies in ((RAVDESS, DEFAULT_COPIES), (EMODB, DEFAULT_COPIES), (EMODB, 0))
         for inputs in ("functionals", "all")
         for adaptation in ADAPTATIONS
@@ -185,15 +192,15 @@ def runs(encoder: Path | None) -> list[Run]:
         Run(setting, "mlp", adaptation, cleaning=()) for setting in (*SMALL, *LARGE) for adaptation in ADAPTATIONS
     ]
     wanted += [
-        Run(setting, model, adaptation, inputs, "none" if inputs == "functionals" else name)
-        for models, settings, seen in PLAN
+        Run(setting, model, adaptation, **seen(inputs))
+        for models, settings, shown in PLAN
         for setting in settings
         for model in models
-        for inputs in seen
+        for inputs in shown
         for adaptation in ADAPTATIONS
     ]
     wanted += [
-        Run(setting, "ensemble", adaptation, inputs, "none" if inputs == "functionals" else name, members=MIXED)
+        Run(setting, "ensemble", adaptation, **seen(inputs), members=MIXED)
         for inputs in ("functionals", "all")
         for setting in (RAVDESS, EMODB)
         for adaptation in ADAPTATIONS
@@ -205,6 +212,11 @@ def runs(encoder: Path | None) -> list[Run]:
 def key_of(row: dict) -> tuple:
     """What tells a row from others."""
     return tuple(tuple(row[name]) if isinstance(row[name], list) else row[name] for name in KEY)
+
+
+def column_of(row: dict) -> tuple[str, str, tuple[str, ...]]:
+    """Which of :data:`COLUMNS` it belongs to, if it is of one of them."""
+    return row["corpus"], row["protocol"], tuple(row["trained_on"])
 
 
 def title(corpus: str) -> str:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 
-from _plan import CHOSEN, COLUMNS, DEFAULT_CLEANING, POOL, title
+from _plan import CHOSEN, COLUMNS, POOL, SUMMARISED, column_of, title
 from emodag import params as parameters
 
 
 def summary(scored: list[dict], adaptation: str) -> str:
     """UAR with its interval, models in rows and settings in columns, as Markdown; what is chosen among them is bold."""
     found = {
-        (model_of(row), row["corpus"], row["protocol"], tuple(row["trained_on"])): row
+        (model_of(row), *column_of(row)): row
         for row in scored
-        if row["adaptation"] == adaptation and tuple(row["cleaning"]) in (DEFAULT_CLEANING, ())
+        if row["adaptation"] == adaptation and tuple(row["cleaning"]) in SUMMARISED
     }
     columns = [column for column in COLUMNS if any(key[1:] == column[:3] for key in found)]
     wanted = {column[:3] for column in columns}

@@ -2,9 +2,10 @@
 
 PATH holds one folder per corpus, as its publisher laid it out; FILE is an ONNX encoder that fits the front end of the
 params. Every run is the pipeline of this checkout at its committed params, with only what its rows say changed. Rows
-are written as they come, each with the commit that made it, and rows that are there are not scored again, so a call
-goes on where the last one stopped; ``FRESH=1`` scores all anew. Every run is tracked in this checkout's MLflow store
-and kept as a DVC experiment: ``dvc exp show --all-commits``.
+are written as they come, each with the commit that made it, and rows that are there are not scored again while the
+history holds that commit, so a call goes on where the last one stopped; ``FRESH=1`` scores all anew. Every run is
+tracked in this checkout's MLflow store and kept as a DVC experiment: ``dvc exp show --all-commits``. What is chosen
+among runs is chosen by their predictions, which ``.results/predictions`` keeps.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ from _plan import (
     NETWORKS,
     POOLED,
     SMALL,
+    SUMMARISED,
     Run,
+    column_of,
     key_of,
     runs,
 )
@@ -44,7 +47,7 @@ PREDICTIONS = ROOT / ".results" / "predictions"
 START, END = "<!-- results: written by make results -->\n", "<!-- end of results -->"
 
 #: What a choice among runs needs of each.
-KEPT = (layout.PARAMS, layout.PREDICTIONS / "predictions.parquet", layout.PREDICTIONS / "validation.parquet")
+KEPT = (layout.PARAMS, revisions.OUT_OF_FOLD, revisions.HELD_OUT)
 
 
 def score(checkout: Checkout, run: Run, encoder: Path | None) -> list[dict]:
@@ -81,7 +84,7 @@ def score(checkout: Checkout, run: Run, encoder: Path | None) -> list[dict]:
         if key_of(row) not in run.row_keys():
             raise RuntimeError(f"asked for {run}; evaluate reports {row}")
         is_default = run == Run(setting, "mlp")
-        if is_default and not row["leaky"] and key_of(row)[0:2] + key_of(row)[-1:] in {each[:3] for each in COLUMNS}:
+        if is_default and not row["leaky"] and column_of(row) in {each[:3] for each in COLUMNS}:
             PICTURES.mkdir(parents=True, exist_ok=True)
             picture = checkout.place / "plots" / f"confusion_{corpus}.png"
             shutil.copyfile(picture, PICTURES / f"{corpus}_{row['protocol']}.png")
@@ -95,26 +98,33 @@ def chosen(rows: list[tuple[str, dict]], column: tuple, adaptation: str, *, enco
     Models that are tested on folds are chosen fold by fold. A corpus that is never trained on is tested by one shipped
     model, which the validation speakers of the corpora that it trains on choose.
     """
-    corpus, protocol, trained_on, _ = column
+    corpus, protocol, *_ = column
     among = {
         name: row
         for name, row in rows
-        if (row["corpus"], row["protocol"], tuple(row["trained_on"])) == (corpus, protocol, trained_on)
+        if column_of(row) == column[:3]
         and (row["adaptation"], row["encoder"] != "none") == (adaptation, encoded)
-        and tuple(row["cleaning"]) in (DEFAULT_CLEANING, ())
+        and tuple(row["cleaning"]) in SUMMARISED
         and row.get("uar_validation") is not None
     }
     if len(among) < 2:
         return None
     best = max(among.values(), key=lambda row: row["uar_validation"])
-    told = best | {"model": CHOSEN, "members": [], "inputs": "all" if encoded else "functionals", "commit": ""}
-    told |= {"cleaning": list(DEFAULT_CLEANING), "copies": DEFAULT_COPIES, "candidates": len(among)}
-    told |= {"uar_validation": None}
+    told = best | {
+        "model": CHOSEN,
+        "inputs": "all" if encoded else "functionals",
+        "cleaning": list(DEFAULT_CLEANING),
+        "copies": DEFAULT_COPIES,
+        "members": [],
+        "uar_validation": None,
+        "commit": "",
+        "candidates": len(among),
+    }
     if protocol == CROSS_CORPUS:
         return told
     if lost := [name for name in among if not (PREDICTIONS / name).is_dir()]:
         which = f"{corpus} by {protocol}, adaptation {adaptation}, {'with' if encoded else 'without'} an encoder"
-        print(f"{which}: the choice stays as it was, for predictions of {len(lost)} of {len(among)} runs are not kept")
+        print(f"{which}: not chosen anew, for predictions of {len(lost)} of {len(among)} runs are not kept")
         return None
     candidates = [revisions.read_folder(PREDICTIONS / name, name, "a run of make results") for name in among]
     (found,) = choosing.choices(candidates, COMMITTED.evaluate, COMMITTED.seed, corpus)

@@ -25,8 +25,8 @@ from emodag.splits import CROSS_CORPUS, is_leaky
 
 WORKSPACE = "workspace"
 
-_OUT_OF_FOLD = layout.PREDICTIONS / "predictions.parquet"
-_HELD_OUT = layout.PREDICTIONS / "validation.parquet"
+OUT_OF_FOLD = layout.PREDICTIONS / "predictions.parquet"
+HELD_OUT = layout.PREDICTIONS / "validation.parquet"
 _SCORED = layout.REPORT / "predictions.parquet"
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 _DIGITS = re.compile(r"[0-9a-f]{12,}")
@@ -177,13 +177,13 @@ def _revision(
     name: str, told: str, params: dict[str, str], read_file: Callable[[Path], bytes], missing: str
 ) -> Revision:
     try:
-        content = read_file(_OUT_OF_FOLD)
+        content = read_file(OUT_OF_FOLD)
     except OSError:
-        raise DataError(f"{name}: the predictions of {told} ({_OUT_OF_FOLD}) are not here; {missing}") from None
+        raise DataError(f"{name}: the predictions of {told} ({OUT_OF_FOLD}) are not here; {missing}") from None
     protocol = params.get("train.protocol", "unknown")
     corpora = {
         corpus: Predicted(*table, protocol, is_leaky(corpus, protocol))
-        for corpus, table in _by_corpus(content, f"{name}: {_OUT_OF_FOLD}").items()
+        for corpus, table in _by_corpus(content, f"{name}: {OUT_OF_FOLD}").items()
     }
     validation = _validation(name, read_file)
     try:
@@ -203,10 +203,10 @@ def _revision(
 
 def _validation(name: str, read_file: Callable[[Path], bytes]) -> dict[str, pd.DataFrame]:
     try:
-        content = read_file(_HELD_OUT)
+        content = read_file(HELD_OUT)
     except OSError:
         return {}
-    return {corpus: table for corpus, (table, _) in _by_corpus(content, f"{name}: {_HELD_OUT}").items()}
+    return {corpus: table for corpus, (table, _) in _by_corpus(content, f"{name}: {HELD_OUT}").items()}
 
 
 def _same(first: pd.DataFrame, second: pd.DataFrame) -> bool:
