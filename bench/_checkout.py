@@ -66,8 +66,16 @@ class Checkout:
         self._call("dvc", "repro", "--quiet", *stages, **variables)
 
     def keep(self, experiment: str) -> None:
-        """Keep what was last reproduced as a DVC experiment of this checkout's commit; one of that name is replaced."""
-        self._call("dvc", "exp", "save", "--quiet", "--force", "--name", experiment)
+        """Keep what was last reproduced as a DVC experiment of this commit; others of its name are deleted."""
+        # Under one name at two commits, DVC would find neither.
+        for repository in (self.place, ROOT):
+            listed = subprocess.check_output(
+                ("git", "for-each-ref", "--format=%(refname)", f"refs/exps/*/*/{experiment}"),
+                cwd=repository, text=True,
+            )  # fmt: skip
+            for reference in listed.split():
+                self._call("git", "update-ref", "-d", reference, cwd=repository)
+        self._call("dvc", "exp", "save", "--quiet", "--name", experiment)
         reference = f"refs/exps/*/{experiment}"
         self._call("git", "fetch", "--quiet", "--no-tags", str(self.place), f"+{reference}:{reference}", cwd=ROOT)
 

@@ -137,6 +137,26 @@ def test_the_command_tells_and_writes_the_choice(settings, tmp_path, monkeypatch
         choosing.choices([revision(each) for each in runs.values()], settings, 0, "our")
 
 
+def test_a_corpus_without_a_jury_stands_in_no_other_s_way(settings, tmp_path):
+    """Fold 2 alone holds somebody out of the corpus of the mute, and tests them as well."""
+    made = [candidate(name, tested=share, held=share) for name, share in (("a", 0.4), ("b", 0.9))]
+    mute = [each._replace(validation=each.validation[each.validation["fold"] == 2]) for each in made]
+    runs = [
+        Revision(each.name, each.name, {}, {"mute": its.tested, "ours": each.tested},
+                 {"mute": its.validation, "ours": each.validation}, ("stale",))
+        for each, its in zip(made, mute, strict=True)
+    ]  # fmt: skip
+    undecided, found = choosing.choices(runs, settings, 0)
+    assert str(undecided).startswith("undecided: mute: no voice but those that fold")
+    assert found.overall == "b"
+    assert "warning: b: stale" in str(found)
+    content = choosing.write([undecided, found], tmp_path / "choice.json")
+    assert list(content["mute"]) == ["undecided"]
+    assert content["ours"]["remarks"] == {"a": ["stale"], "b": ["stale"]}
+    with pytest.raises(DataError, match="mute: no voice but those that fold"):
+        choosing.choices(runs, settings, 0, "mute")
+
+
 def test_runs_without_validation_speakers_have_nothing_to_choose_by(settings):
     made = [revision(candidate(name, tested=0.5, held=0.5)) for name in ("a", "b")]
     with pytest.raises(DataError, match=r"a, b have no corpus in common that they cross-validated with validation"):

@@ -302,10 +302,11 @@ def test_scores_of_an_earlier_training_are_left_out(inside, tmp_path, monkeypatc
     table(right=0.7).to_parquet("predictions/predictions.parquet")
     found = revisions.read("workspace")
     assert list(found.corpora) == ["demo_en"]
-    assert "is of an earlier training" in found.remark
+    (remark,) = found.remarks
+    assert "is of an earlier training" in remark
     assert "warning: workspace: report/predictions.parquet" in comparing.describe([], found, found)
     Path("report/predictions.parquet").unlink()
-    assert revisions.read("workspace").remark == ""
+    assert revisions.read("workspace").remarks == ()
     Path("predictions/predictions.parquet").unlink()
     with pytest.raises(DataError, match="are not here; run `dvc repro train`"):
         revisions.read("workspace")
@@ -326,6 +327,65 @@ def test_the_command_says_it_in_words_or_as_json(inside, tmp_path, capsys):
     assert content["corpora"]["demo_de"]["difference"] > 0.2
 
 
-def test_a_long_name_is_shortened_in_titles():
-    found = replace(revision("x", table()), name="a-branch-with-a-very-long-name")
-    assert found.label == "a-branch-with-a…"
+@pytest.mark.parametrize(
+    ("first", "second", "short"),
+    [
+        ("workspace", "main", ("workspace", "main")),
+        ("ravdess-emobox-mlp", "ravdess-emobox-mlp-adapted", ("mlp", "mlp-adapted")),
+        ("crema_d-speaker_kfold-svm-on-all", "crema_d-speaker_kfold-lda", ("svm-on-all", "lda")),
+        ("a-branch-with-a-very-long-name", "workspace", ("a-branch-with-a-very-lo…", "workspace")),
+        ("itisthesameforallofthefirst30chars1", "itisthesameforallofthefirst30chars2", ("the first", "the second")),
+        ("the-same-very-long-name-twice", "the-same-very-long-name-twice", ("the-same-very-long-name-twice",) * 2),
+    ],
+)
+def test_pictures_shorten_long_names_to_what_tells_them_apart(first, second, short):
+    assert revisions.short_names(first, second) == short
+
+
+def test_words_keep_long_names_and_the_title_shortens_them(settings):
+    runs = [replace(revision("x", table(right=right)), name=f"ravdess-emobox-{right}") for right in (0.3, 0.9)]
+    (found,) = comparing.pairs(*runs, settings, 0)
+    assert "ravdess-emobox-0.9 recognises" in found.conclusion
+    assert f"{'ravdess-emobox-0.3'}  UAR" in str(found)
+    longer = replace(found, names=("ravdess-emobox-ensemble-lda", "ravdess-emobox-ensemble-lda-adapted"))
+    assert longer.title.startswith("demo_en: lda-adapted against lda: UAR")
+
+
+def test_predictions_are_told_by_the_params_that_made_them(inside, tmp_path, monkeypatch):
+    """Params that changed after train ran must not name its predictions."""
+    shutil.copytree(".", tmp_path / "copy", ignore=shutil.ignore_patterns(".dvc", ".git", "ml*"))
+    monkeypatch.chdir(tmp_path / "copy")
+    content = yaml.safe_load(Path("params.yaml").read_text())
+    recorded = {key: content[key] for key in ("adaptation", "diarize", "model", "models", "seed", "train")}
+    stages = {
+        "train": {"cmd": "python stages/train.py", "params": {"params.yaml": recorded}},
+        "featurize@demo_en": {"params": {"params.yaml": {"featurize": content["featurize"]}}},
+        "featurize@gone": {"params": {"params.yaml": {"featurize": {}}}},
+    }
+    Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
+    assert revisions.read("workspace").remarks == ()
+    leaky = content["train"] | {"protocol": "random"}
+    Path("params.yaml").write_text(yaml.safe_dump(content | {"model": "cnn", "train": leaky}))
+    found = revisions.read("workspace")
+    assert (found.params["model"], found.corpora["demo_en"].protocol) == ("mlp", "speaker_kfold")
+    (remark,) = found.remarks
+    assert "(model was mlp and is cnn, train.protocol was speaker_kfold and is random)" in remark
+    stages["train"]["params"]["params.yaml"]["train"] = leaky
+    Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
+    assert revisions.read("workspace").corpora["demo_en"].leaky
+
+
+def test_experiments_of_one_name_are_told_apart_by_their_commits(inside, tmp_path, monkeypatch):
+    shutil.copytree(".", tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    (reference,) = subprocess.check_output(
+        ("git", "for-each-ref", "--format=%(refname)", "refs/exps/*/*/better-bag"), text=True
+    ).split()
+    lost = subprocess.check_output(("git", "rev-parse", "lost"), text=True).strip()
+    git("update-ref", f"refs/exps/{lost[:2]}/{lost[2:]}/better-bag", reference)
+    git("-c", "user.name=tests", "-c", "user.email=tests@localhost", "commit", "--quiet", "--allow-empty", "-m", "next")
+    with pytest.raises(DataError, match=rf"'better-bag': 2 DVC experiments have this name.*of {lost[:7]}") as error:
+        revisions.read("better-bag")
+    commit = subprocess.check_output(("git", "rev-parse", reference), text=True).strip()
+    assert commit[:12] in str(error.value)
+    assert revisions.read(commit[:12]).params["model"] == "svm"

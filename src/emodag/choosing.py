@@ -37,6 +37,7 @@ class Candidate(NamedTuple):
     name: str
     tested: Predicted  #: out of fold
     validation: pd.DataFrame  #: predictions of the validation clips of each fold, by :func:`emodag.schema.predictions`
+    remarks: tuple[str, ...] = ()  #: what of it is out of date
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class Choice:
             "uar_validation": {
                 each.name: uar for each, uar in zip(self.candidates, self.together.tolist(), strict=True)
             },
+            "remarks": {each.name: list(each.remarks) for each in self.candidates if each.remarks},
         }
 
     def __str__(self) -> str:
@@ -90,7 +92,27 @@ class Choice:
             name = self.candidates[place].name
             mean = f"UAR on validation speakers {self.together[place]:.1%}"
             lines.append(f"  {name:<{width}}  {mean}, chosen for {times[name]} of {len(self.folds)} folds")
+        lines += [f"  warning: {each.name}: {remark}" for each in self.candidates for remark in each.remarks]
         return "\n".join([*lines, f"  to ship: {self.overall}"])
+
+
+class NoJury(DataError):
+    """Nobody was held out who could choose."""
+
+
+class Undecided(NamedTuple):
+    """A corpus on which nothing could be chosen."""
+
+    corpus: str
+    reason: str
+
+    def summary(self) -> dict[str, Any]:
+        """The corpus's entry in ``choice.json``."""
+        return {"undecided": self.reason}
+
+    def __str__(self) -> str:
+        """For the terminal."""
+        return f"undecided: {self.reason}"
 
 
 def choose(corpus: str, candidates: Sequence[Candidate], settings: Evaluate, seed: int) -> Choice:
@@ -105,13 +127,14 @@ def choose(corpus: str, candidates: Sequence[Candidate], settings: Evaluate, see
         seed: of the interval.
 
     Raises:
-        DataError: nobody was held out for validation, or the candidates differ in folds, seeds or classes.
+        NoJury: nobody was held out for validation, or for some fold nobody but whom it tests.
+        DataError: the candidates differ in folds, seeds or classes.
     """
     first = candidates[0]
     tested, held_out = _places(first.tested.table), _places(first.validation)
     for each in candidates:
         if each.validation.empty:
-            raise DataError(
+            raise NoJury(
                 f"{corpus}: {each.name} held nobody out for validation, so nobody can choose; use a protocol and a "
                 "corpus with more speakers, and train.validation above 0"
             )
@@ -133,7 +156,7 @@ def choose(corpus: str, candidates: Sequence[Candidate], settings: Evaluate, see
         voices = set(first.tested.table.loc[first.tested.table["fold"] == fold, "speaker"])
         others = [each.validation[~each.validation["speaker"].isin(voices)] for each in candidates]
         if others[0].empty:
-            raise DataError(f"{corpus}: no voice but those that fold {fold} tests was held out, so nobody can choose")
+            raise NoJury(f"{corpus}: no voice but those that fold {fold} tests was held out, so nobody can choose")
         found.append([uar_of(rows, classes) for rows in others])
     validated = np.array(found).T
     together = np.array([uar_of(each.validation, classes) for each in candidates])
@@ -150,10 +173,13 @@ def _places(table: pd.DataFrame) -> set[tuple]:
     return set(zip(table["fold"], table["clip_id"], table["seed"], strict=True))
 
 
-def choices(runs: Sequence[Revision], settings: Evaluate, seed: int, corpus: str | None = None) -> list[Choice]:
+def choices(
+    runs: Sequence[Revision], settings: Evaluate, seed: int, corpus: str | None = None
+) -> list[Choice | Undecided]:
     """The choice among runs of the pipeline on every corpus that all of them cross-validated, or on one.
 
     Raises:
+        NoJury: on none of the corpora can anything be chosen.
         DataError: there is no such corpus, or :func:`choose` raises it.
     """
     listed = [(run.name, run.validation) for run in runs]
@@ -163,13 +189,19 @@ def choices(runs: Sequence[Revision], settings: Evaluate, seed: int, corpus: str
             f"{', '.join(run.name for run in runs)} have no corpus in common that they cross-validated with validation "
             "speakers, so there is nothing to choose by"
         )
-    return [
-        choose(name, [Candidate(run.name, run.corpora[name], run.validation[name]) for run in runs], settings, seed)
-        for name in common
-    ]
+    found: list[Choice | Undecided] = []
+    for name in common:
+        candidates = [Candidate(run.name, run.corpora[name], run.validation[name], run.remarks) for run in runs]
+        try:
+            found.append(choose(name, candidates, settings, seed))
+        except NoJury as error:
+            found.append(Undecided(name, str(error)))
+    if all(isinstance(each, Undecided) for each in found):
+        raise NoJury("; ".join(each.reason for each in found))
+    return found
 
 
-def write(found: Sequence[Choice], path: Path) -> dict[str, Any]:
+def write(found: Sequence[Choice | Undecided], path: Path) -> dict[str, Any]:
     """Write ``choice.json`` atomically; returns its content, by corpus."""
     content = {each.corpus: each.summary() for each in found}
     write_json(path, content)

@@ -104,7 +104,8 @@ class Pair:
         """The corpus and the difference with its interval."""
         low, high = map(_points, self.comparison.interval)
         points = _points(self.comparison.difference, "+")
-        return f"{self.corpus}: {self.names[1]} against {self.names[0]}: UAR {points} [{low}, {high}]"
+        first, second = revisions.short_names(*self.names)
+        return f"{self.corpus}: {second} against {first}: UAR {points} [{low}, {high}]"
 
     @property
     def notes(self) -> list[str]:
@@ -185,7 +186,8 @@ class Pair:
     def figure(self) -> Figure:
         """The two scores, the bootstrap's differences, and the emotions."""
         leaky = any(tested.leaky for tested in self.tested)
-        return plots.comparison_figure(self.comparison, self.names, title=self.title, notes=self.notes, leaky=leaky)
+        names = revisions.short_names(*self.names)
+        return plots.comparison_figure(self.comparison, names, title=self.title, notes=self.notes, leaky=leaky)
 
 
 def pairs(first: Revision, second: Revision, settings: Evaluate, seed: int, corpus: str | None = None) -> list[Pair]:
@@ -263,8 +265,8 @@ def write(found: list[Pair], first: Revision, second: Revision, folder: Path) ->
     Pictures of an earlier comparison are taken away, other files stay.
     """
     content = {
-        "first": {"name": first.name, "is": first.told, "remark": first.remark},
-        "second": {"name": second.name, "is": second.told, "remark": second.remark},
+        "first": {"name": first.name, "is": first.told, "remarks": list(first.remarks)},
+        "second": {"name": second.name, "is": second.told, "remarks": list(second.remarks)},
         "params": {key: list(values) for key, values in revisions.differing(first, second).items()},
         "corpora": {each.corpus: each.summary() for each in found},
     }
@@ -277,7 +279,7 @@ def write(found: list[Pair], first: Revision, second: Revision, folder: Path) ->
 def describe(found: list[Pair], first: Revision, second: Revision) -> str:
     """For the terminal: what was compared, in which params they differ, and each corpus."""
     lines = [f"{run.label}: {run.told}" for run in (first, second)]
-    lines += [f"  warning: {run.label}: {run.remark}" for run in (first, second) if run.remark]
+    lines += [f"  warning: {run.label}: {remark}" for run in (first, second) for remark in run.remarks]
     changes = revisions.differing(first, second)
     lines += [f"  {key}: {before} -> {after}" for key, (before, after) in list(changes.items())[:_PARAMS_SHOWN]]
     if len(changes) > _PARAMS_SHOWN:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,10 @@ HELD_OUT = layout.PREDICTIONS / "validation.parquet"
 _SCORED = layout.REPORT / "predictions.parquet"
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
 _DIGITS = re.compile(r"[0-9a-f]{12,}")
-_LONGEST_LABEL = 16
+_PARTS = re.compile(r"[^-_/]*[-_/]|[^-_/]+")
+_LONGEST_IN_PICTURES = 24
+_CHANGES_SHOWN = 5
+_LOCK = Path("dvc.lock")
 
 
 @dataclass(frozen=True)
@@ -53,14 +56,12 @@ class Revision:
     corpora: dict[str, Predicted]  #: those of train first
     #: Predictions of the validation clips of each fold, by corpus.
     validation: dict[str, pd.DataFrame] = field(default_factory=dict)
-    remark: str = ""  #: why corpora of test are not among them, if they were predicted
+    remarks: tuple[str, ...] = ()  #: what of it is out of date
 
     @property
     def label(self) -> str:
-        """The name as titles show it: of a long one the start."""
-        if _DIGITS.fullmatch(self.name):
-            return self.name[:8]
-        return self.name if len(self.name) <= _LONGEST_LABEL else f"{self.name[: _LONGEST_LABEL - 1]}…"
+        """The name as people read it: of a long number the start."""
+        return self.name[:8] if _DIGITS.fullmatch(self.name) else self.name
 
 
 def read(name: str) -> Revision:
@@ -102,10 +103,27 @@ def read_folder(folder: Path, name: str, told: str) -> Revision:
     return _from_files(name, told, lambda path: (folder / path).read_bytes(), "run `dvc repro train`")
 
 
+def short_names(first: str, second: str) -> tuple[str, str]:
+    """Two names as a picture has room for them: without the parts that both begin with, and no longer than that."""
+    if first == second or max(len(first), len(second)) <= _LONGEST_IN_PICTURES:
+        return first, second
+    parts = [_PARTS.findall(name) for name in (first, second)]
+    while min(map(len, parts)) > 1 and parts[0][0] == parts[1][0]:
+        parts = [each[1:] for each in parts]
+    short = ["".join(each) for each in parts]
+    short = [each if len(each) <= _LONGEST_IN_PICTURES else f"{each[: _LONGEST_IN_PICTURES - 1]}…" for each in short]
+    return ("the first", "the second") if short[0] == short[1] else tuple(short)
+
+
 def _commit(name: str) -> str | None:
-    """The commit of a git revision or DVC experiment; ``None`` if there is none."""
+    """The commit of a git revision or DVC experiment; ``None`` if there is none.
+
+    Raises:
+        DataError: several experiments have this name.
+    """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
+    from dvc.repo.experiments.utils import exp_refs_by_names
 
     try:
         repo = Repo()
@@ -119,6 +137,11 @@ def _commit(name: str) -> str | None:
         try:
             return resolve_rev(repo.scm, name)
         except DvcException:
+            if same := exp_refs_by_names(repo.scm, {name})[name]:
+                found = [f"{repo.scm.get_ref(str(each))[:12]} (of {each.baseline_sha[:7]})" for each in same]
+                raise DataError(
+                    f"{name!r}: {len(same)} DVC experiments have this name; say which by its commit: {', '.join(found)}"
+                ) from None
             return None
 
 
@@ -141,11 +164,38 @@ def _reader_at(commit: str) -> Callable[[Path], bytes]:
 
 def _from_files(name: str, told: str, read_file: Callable[[Path], bytes], missing: str) -> Revision:
     try:
-        params = yaml.safe_load(read_file(layout.PARAMS))
-        params = {key: str(value) for key, value in flatten(params).items()}
+        written = flatten(yaml.safe_load(read_file(layout.PARAMS)))
     except (OSError, yaml.YAMLError, AttributeError):
         raise DataError(f"{name}: {told} holds no {layout.PARAMS} of this project") from None
-    return _revision(name, told, params, read_file, missing)
+    params = {key: str(value) for key, value in written.items()}
+    found = _revision(name, told, params, read_file, missing)
+    recorded = _recorded(read_file, found.corpora)
+    changed = {key: value for key, value in recorded.items() if value != written.get(key, "absent")}
+    if not changed:
+        return found
+    # What was predicted is judged by the params that it was predicted under.
+    trained = params | {key: str(value) for key, value in changed.items()}
+    listed = [f"{key} was {value} and is {written.get(key, 'absent')}" for key, value in changed.items()]
+    more = f" and {len(listed) - _CHANGES_SHOWN} others" if len(listed) > _CHANGES_SHOWN else ""
+    remark = (
+        f"{layout.PARAMS} has changed since train made these predictions ({', '.join(listed[:_CHANGES_SHOWN])}{more}); "
+        "they are told by what it was then; `dvc repro` makes new ones"
+    )
+    found = _revision(name, told, trained, read_file, missing)
+    return replace(found, remarks=(*found.remarks, remark))
+
+
+def _recorded(read_file: Callable[[Path], bytes], corpora: Iterable[str]) -> dict[str, Any]:
+    """The params under which the stages ran that made the predictions, as far as ``dvc.lock`` says; flat."""
+    try:
+        stages = yaml.safe_load(read_file(_LOCK))["stages"]
+    except (OSError, yaml.YAMLError, KeyError, TypeError):
+        return {}
+    names = [f"{stage}@{corpus}" for stage in ("augment", "featurize") for corpus in corpora]
+    found = {}
+    for name in (*names, "train"):
+        found |= flatten(stages.get(name, {}).get("params", {}).get(layout.PARAMS.name, {}))
+    return found
 
 
 def _from_mlflow(run_id: str) -> Revision:
@@ -194,7 +244,7 @@ def _revision(
     scored = _by_corpus(content, f"{name}: {_SCORED}")
     if any(corpus not in scored or not _same(scored[corpus][0], each.table) for corpus, each in corpora.items()):
         remark = f"{_SCORED} is of an earlier training, so test corpora are left out; run `dvc repro evaluate`"
-        return Revision(name, told, params, corpora, validation, remark)
+        return Revision(name, told, params, corpora, validation, (remark,))
     tested = {
         corpus: Predicted(*table, CROSS_CORPUS, False) for corpus, table in scored.items() if corpus not in corpora
     }
