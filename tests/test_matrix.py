@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emodag import cli, matrix
+from emodag import cli, matrix, models
 from emodag import params as parameters
 from emodag.errors import CorpusError, DataError
 from emodag.matrix import Cell, cross
@@ -108,6 +108,20 @@ def test_empty_cells_say_why(synthetic_corpus, params):
     assert "1 speaker: nobody is left to train on" in drawn
     table = found.table()
     assert table["reason"].notna().sum() == table["uar"].isna().sum() == len(reasons)
+
+
+def test_two_speakers_train_as_long_as_other_corpora_found_good(synthetic_corpus, corpora, params, monkeypatch):
+    corpora["pair"] = synthetic_corpus.data(*synthetic_corpus.make("pair", 2, copies=0, spread=0.4))
+    fits = {}
+    fit = matrix.fit
+    monkeypatch.setattr(
+        matrix, "fit", lambda material, *args, **rest: fits.update({len(material.labels): rest["chosen"]})
+        or fit(material, *args, **rest)
+    )  # fmt: skip
+    found = cross(corpora, params)
+    alone, *others = (fits[len(corpora[name].index)] for name in ("pair", "alpha", "beta"))
+    assert alone == models.typical(others)
+    assert found.cells["pair", "pair"].scores is not None
 
 
 def test_a_corpus_that_holds_training_audio_is_not_scored(corpora, params):

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from emodag import bundle, training
 from emodag import params as parameters
-from emodag import training
 from emodag.checkpoints import Checkpoints
 from emodag.datasets import Dataset
 from emodag.errors import DataError
@@ -130,6 +130,17 @@ def test_the_final_model_is_trained_for_the_median_of_the_folds(data, params, ro
     np.testing.assert_allclose(final.scaler.mean_, data.speech.features.astype(np.float64).mean(axis=0), rtol=1e-5)
 
 
+def test_where_nobody_is_held_out_nothing_is_decided(synthetic_corpus, params):
+    """Of two speakers one trains and one is tested: how long training may last is no finding."""
+    data = synthetic_corpus.data(*synthetic_corpus.make("alpha", 2, spread=0.5))
+    loso = params.model_copy(update={"train": params.train.model_copy(update={"protocol": "loso"})})
+    done = training.cross_validate(data, split(data.index, loso.train, 0), loso)
+    assert [outcome.chosen for outcome in done.outcomes.values()] == [{}, {}]
+    assert (done.chosen, done.temperature) == ({}, 1.0)
+    shipped = bundle.make(training.fit_final(data, loso, done.chosen), data, loso, done, {"alpha": 0.5})
+    assert shipped.chosen == {}
+
+
 def test_what_folds_decided_is_summed_up_place_by_place():
     chosen = [
         {"weights": [0.2, 0.8], "members": [{"rounds": 3}, {}]},
@@ -249,7 +260,7 @@ def test_a_killed_training_goes_on_at_the_last_finished_fold(data, params, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("changed", ["seed", "model", "features", "folds", "device", "backend"])
+@pytest.mark.parametrize("changed", ["seed", "model", "features", "folds", "device", "backend", "library"])
 def test_folds_of_another_training_are_not_taken_over(data, params, tmp_path, monkeypatch, changed):
     folds = split(data.index, params.train, params.seed)
 
@@ -265,9 +276,11 @@ def test_folds_of_another_training_are_not_taken_over(data, params, tmp_path, mo
     elif changed == "features":
         data = refeatured(data, data.speech.features + np.float32(1e-3))
     elif changed == "device":
-        params = params.model_copy(update={"compute": params.compute.model_copy(update={"device": "gpu"})})
+        monkeypatch.setattr("emodag.models.on_gpu", lambda params: True)
     elif changed == "backend":
         monkeypatch.setenv("KERAS_BACKEND", "jax")
+    elif changed == "library":
+        monkeypatch.setattr("emodag.checkpoints.version", lambda library: "next")
     else:
         folds = split(data.index, params.train, 3)
     assert checkpoints(data, folds, params) != first

@@ -60,7 +60,7 @@ class Bundle:
     corpora: tuple[str, ...]  #: trained on
     protocol: str  #: of the cross-validation that gave ``chosen`` and ``scores``
     clips: int  #: trained on, augmented copies included
-    chosen: dict[str, Any]  #: what validation clips decided: epochs or boosting rounds, weights of an ensemble
+    chosen: dict[str, Any]  #: what validation clips decided, such as epochs; ``{}`` where there were none
     seed: int
     temperature: float  #: by which calibrated probabilities are made of the model's own
     unknown: float  #: a calibrated probability; where no class reaches it, the emotion is unknown
@@ -99,6 +99,11 @@ class Bundle:
                     f"{source}: other features than the model's: {len(found_names)} instead of {len(own)}, "
                     f"unknown {only_here[:5]}, missing {only_there[:5]}; run featurize and train again"
                 )
+
+    @property
+    def leaky(self) -> bool:
+        """Whether a score of it is of voices that were trained on."""
+        return any(score["leaky"] for score in self.scores.values())
 
     @property
     def needs(self) -> Needs:
@@ -256,7 +261,7 @@ def make(fitted: Fitted, data: Dataset, params: Params, done: CrossValidation, u
         corpora=tuple(sorted(set(data.index["corpus"]))),
         protocol=protocol,
         clips=len(data.index),
-        chosen=fitted.model.chosen,
+        chosen=done.chosen,
         seed=params.seed,
         temperature=done.temperature,
         unknown=done.confidence_for(params.train.coverage, data.classes),

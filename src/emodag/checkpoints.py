@@ -7,12 +7,14 @@ import json
 import os
 import shutil
 import time
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
 
+from emodag import models
 from emodag.files import atomic_file
 from emodag.params import Params
 from emodag.speech import names_of
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 _SECONDS_KEPT = 30 * 24 * 3600
 _ARRAYS = ("test", "validation")
+_LIBRARIES = ("numpy", "scikit-learn", "xgboost", "keras", "tensorflow", "tensorflow-cpu", "torch", "jax")
 
 
 class Checkpoints(NamedTuple):
@@ -88,10 +91,17 @@ def _digest(material: Material, folds: pd.DataFrame, params: Params) -> str:
             digest.update(np.ascontiguousarray(array).data)
     members = {name: getattr(params.models, name).model_dump() for name in (*params.members(), params.model)}
     settings = [members, params.model, params.seed, params.train.model_dump(), params.adaptation.model_dump()]
-    # Another device or backend gives other digits.
-    settings += [params.compute.device, os.environ.get("KERAS_BACKEND", "tensorflow")]
+    # Another device, backend or version of a library gives other digits.
+    settings += [models.on_gpu(params), os.environ.get("KERAS_BACKEND", "tensorflow"), list(map(_version, _LIBRARIES))]
     digest.update(json.dumps([settings, material.classes, names_of(speech)], sort_keys=True).encode())
     digest.update(folds.to_csv(index=False).encode())
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:32]
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return ""

@@ -86,7 +86,7 @@ class Explanation:
     probabilities: dict[str, float]  #: calibrated, the most probable emotion first
     emotion: str  #: the most probable, or :data:`~emodag.labels.UNKNOWN`
     explained: str  #: the most probable in any case
-    base: float  #: its mean probability over the background
+    base: float  #: its mean probability over the background; of models of frames, that of the background's mean
     groups: list[Evidence]  #: they and ``base`` add up to its probability
     features: list[
         Evidence
@@ -115,10 +115,9 @@ class Explanation:
         lines = [f"  {emotion:{width}}  {100 * value:5.1f} %" for emotion, value in self.probabilities.items()]
         if self.emotion != self.explained:
             lines.append(f"not sure enough to say {self.explained}, so: {self.emotion}")
-        lines.append(
-            f"why {self.explained}: training clips get {100 * self.base:.1f} % on average, this one "
-            f"{100 * self.probabilities[self.explained]:.1f} %; in between lie (percentage points)"
-        )
+        base, own = 100 * self.base, 100 * self.probabilities[self.explained]
+        others = f"the mean of training clips gets {base:.1f} %" if self.heat else f"training clips get {base:.1f} %"
+        lines.append(f"why {self.explained}: {others}, this one {own:.1f} %; in between lie (percentage points)")
         lines += [f"  {100 * each.points:+6.1f}  {each.words} ({each.name})" for each in strongest(self.groups, most)]
         if self.features:
             lines.append("the strongest single features")

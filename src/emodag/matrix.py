@@ -156,8 +156,8 @@ def cross(
 ) -> Matrix:
     """The matrix of some corpora; fits run in parallel.
 
-    Models are trained under the first seed. How long is found by cross-validation within the training corpus; one that
-    cannot be cross-validated goes by what the others found.
+    Models are trained under the first seed. How long is found by cross-validation within the training corpus; one of
+    so few speakers that none can be held out for validation goes by what the others found.
 
     Args:
         corpora: name -> its clips with augmented copies, as :func:`load` gives them.
@@ -177,9 +177,9 @@ def cross(
             decided[corpus] = chosen
             continue
         diagonal[corpus], found = _within(corpus, data.with_calm(params.train.calm), params)
-        if found is not None:
+        if found:
             decided[corpus] = found
-    elsewhere = typical(list(decided.values())) or None
+    elsewhere = typical(list(decided.values()))
     fits = [_Fit(corpus, decided.get(corpus, elsewhere)) for corpus in corpora]
     work = partial(_across, corpora=corpora, params=params)
     rows = parallel_map(work, fits, jobs=models.jobs(params), description="train on each corpus", batch=1)
@@ -227,12 +227,12 @@ def beside(reports: Sequence[Report], data: Sequence[Dataset], shipped: Bundle, 
     return replace(found, decided_by=shipped.corpora if shipped.chosen else ())
 
 
-def _within(corpus: str, data: Dataset, params: Params) -> tuple[Cell, Chosen | None]:
+def _within(corpus: str, data: Dataset, params: Params) -> tuple[Cell, Chosen]:
     """The cell on the diagonal, and what the folds decided; an empty one where nothing can be cross-validated."""
     speakers = data.originals().index["speaker"].nunique()
     if speakers < 2:
         why = f"{speakers} speaker: nobody is left to train on"
-        return Cell(corpus, corpus, "none", None, why), None
+        return Cell(corpus, corpus, "none", None, why), {}
     reason = ""
     for train in _speaker_independent(corpus, params.train, speakers):
         try:
@@ -244,7 +244,7 @@ def _within(corpus: str, data: Dataset, params: Params) -> tuple[Cell, Chosen | 
         check_leakage(folds, done.predictions, data.index, train.protocol)
         scores = scores_of(done.predictions, data.classes, params.evaluate, params.seed)
         return Cell(corpus, corpus, train.protocol, scores), done.chosen
-    return Cell(corpus, corpus, "none", None, reason), None
+    return Cell(corpus, corpus, "none", None, reason), {}
 
 
 def _speaker_independent(corpus: str, train: Train, speakers: int) -> Iterator[Train]:
@@ -260,7 +260,7 @@ class _Fit(NamedTuple):
     """A corpus to train on, and how."""
 
     corpus: str
-    chosen: Chosen | None
+    chosen: Chosen
 
 
 def _across(item: _Fit, corpora: Mapping[str, Dataset], params: Params) -> dict[str, Cell]:

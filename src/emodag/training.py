@@ -47,7 +47,7 @@ class Outcome(NamedTuple):
     test: np.ndarray  #: probabilities of its test clips, float32 [clips, classes]
     validation: np.ndarray  #: of its validation clips, as :attr:`emodag.models.Classifier.held_out`
     temperature: float  #: fitted to these
-    chosen: Chosen  #: what they decided
+    chosen: Chosen  #: what they decided; ``{}`` where there are none
     history: list[dict[str, float]]  #: of the model that they stopped
     adaptation: dict[str, Any]  #: of the tested model, as :meth:`emodag.adaptation.Adapter.describe` says
     onnx: bytes  #: the tested model; empty unless models of folds are kept
@@ -65,13 +65,18 @@ class CrossValidation:
 
     @property
     def chosen(self) -> Chosen:
-        """What the model that ships, which has no validation clips, goes by."""
-        return typical([outcome.chosen for outcome in self.outcomes.values()])
+        """What the model that ships, which has no validation clips, goes by; ``{}`` where no fold had any."""
+        return typical([outcome.chosen for outcome in self._validated])
 
     @property
     def temperature(self) -> float:
-        """Of the model that ships: the geometric mean over folds."""
-        return float(np.exp(np.mean([np.log(outcome.temperature) for outcome in self.outcomes.values()])))
+        """Of the model that ships: the geometric mean over folds with validation clips; 1 where there are none."""
+        fitted = [outcome.temperature for outcome in self._validated]
+        return float(np.exp(np.mean(np.log(fitted)))) if fitted else 1.0
+
+    @property
+    def _validated(self) -> list[Outcome]:
+        return [outcome for outcome in self.outcomes.values() if len(outcome.validation)]
 
     def confidence_for(self, coverage: float, classes: tuple[str, ...]) -> float:
         """The calibrated probability that the most probable class of this share of validation clips reaches.
@@ -186,8 +191,10 @@ def fit_fold(attempt: Attempt, material: Material, params: Params, checkpoints: 
         return Outcome(**done)
     seed, fold = attempt
     fitted = fit_training_part(fold, material, params, seed)
-    chosen, history = fitted.model.chosen, fitted.model.history
-    validation = fitted.model.held_out if len(fold.validation) else np.empty((0, len(material.classes)), np.float32)
+    history = fitted.model.history
+    chosen, validation = {}, np.empty((0, len(material.classes)), np.float32)
+    if len(fold.validation):
+        chosen, validation = fitted.model.chosen, fitted.model.held_out
     temperature = fit_temperature(validation, material.labels[fold.validation])
     if params.train.refit and len(fold.validation):
         everyone = np.sort(np.concatenate([fold.training, fold.validation]))

@@ -53,6 +53,16 @@ def test_a_leaky_score_is_called_so(findings):
     assert "The same voices train and are tested" in text
 
 
+def test_who_decided_about_it_is_told_as_what_they_are(findings):
+    assert "fitted to validation speakers" in card(findings)
+    assert "| UAR on validation clips of known voices, by which models are chosen |" in card(
+        findings, protocol="random"
+    )
+    alone = [replace(report, uar_validation=None) for report in findings.reports]
+    text = model_card(findings.bundle, alone, findings.params)
+    assert "The temperature: nobody was held out to fit it to." in text
+
+
 def test_what_goes_into_the_graph_is_told(findings):
     assert graph(findings.bundle)[0][:2] == ("input", "features")
     assert graph(findings.bundle)[-1][:2] == ("output", "probabilities")

@@ -11,7 +11,7 @@ from io import BytesIO
 import pytest
 import soundfile
 
-from emodag import layout
+from emodag import layout, plots
 from emodag.documents import page
 from emodag.documents.report import report_page
 from emodag.errors import DataError
@@ -79,6 +79,26 @@ def test_a_leaky_score_is_told_in_every_place(findings):
     assert html.count("leaky</strong>") == 2
     assert 'class="leaky">alpha</a>' in html
     assert html.count("The same voices train and are tested") >= 2
+
+
+def test_voices_that_train_are_not_called_validation_speakers(findings, html, monkeypatch):
+    assert "validation speakers" in html
+    told = {}
+    drawn = plots.learning_figure
+    monkeypatch.setattr(plots, "learning_figure", lambda *args, **rest: told.update(rest) or drawn(*args, **rest))
+    shipped = replace(findings.bundle, protocol="random", scores={"alpha": {"uar": 0.9, "leaky": True}})
+    leaky = page.render(report_page(replace(findings, bundle=shipped)))
+    assert "validation speakers" not in leaky
+    assert "UAR on validation clips of known voices" in leaky
+    assert told["leaky"]
+    assert told["notes"][-1].startswith("validation clips of known voices: held out of the training part")
+
+
+def test_where_nobody_is_held_out_nothing_is_called_fitted(findings):
+    alone = [replace(report, uar_validation=None) for report in findings.reports]
+    html = page.render(report_page(replace(findings, reports=alone, bundle=replace(findings.bundle, chosen={}))))
+    assert "nobody was held out to fit it to" in html
+    assert "Decided by" not in html
 
 
 def test_mistakes_can_be_heard(read, findings):

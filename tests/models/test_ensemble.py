@@ -82,6 +82,7 @@ def run_onnx(path: Path, speech: Speech) -> np.ndarray:
 
 
 TWO = (("mlp", "functionals"), ("logistic", "embedding"))
+LINEAR = (("lda", "functionals"), ("logistic", "embedding"))
 
 
 def test_it_is_the_weighted_mean_of_calibrated_members_that_see_their_own_inputs(params):
@@ -132,7 +133,18 @@ def test_members_can_be_left_as_they_are(params):
 
 def test_without_validation_clips_weights_are_equal_and_nothing_is_tempered(params):
     model = create(with_members(params, *TWO), classes=CLASSES, seed=0).fit(clips(0))
-    assert model.chosen == {"members": [{"rounds": 30}, {}], "temperatures": [1.0, 1.0], "weights": [0.5, 0.5]}
+    assert (model.temperatures, model.weights) == ([1.0, 1.0], [0.5, 0.5])
+    assert model.chosen["members"] == [{"rounds": 30}, {}]
+
+
+def test_what_is_not_left_to_validation_clips_is_not_among_what_they_chose(params):
+    undecided = with_members(params, *LINEAR, temperatures="none", weights="equal")
+    assert create(undecided, classes=CLASSES, seed=0).fit(clips(0), clips(1)).chosen == {}
+    tempered = with_members(params, *LINEAR, temperatures="validation", weights="equal")
+    model = create(tempered, classes=CLASSES, seed=0).fit(clips(0), clips(1))
+    assert model.chosen == {"temperatures": model.temperatures}
+    again = create(tempered, classes=CLASSES, seed=0).fit(clips(0), chosen=model.chosen)
+    assert again.temperatures == model.temperatures
 
 
 def test_a_refit_goes_by_what_several_folds_chose(params):

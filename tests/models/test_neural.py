@@ -230,6 +230,14 @@ def test_the_frames_of_an_encoder_are_learnt_from(tmp_path):
     np.testing.assert_allclose(run_onnx(tmp_path / "model.onnx", test.speech), found, atol=1e-5)
 
 
+def test_training_that_diverges_says_so():
+    params = settings("mlp_deep", learning_rate=1e30, clip_norm=1e30, warmup=0)
+    with pytest.raises(
+        DataError, match=r"mlp_deep: training diverged in epoch \d+, .* lower train\.neural\.learning_rate"
+    ):
+        fit(params)
+
+
 def test_training_stops_at_the_best_validation_loss_and_a_refit_repeats_it():
     validation = moving(60, 8)
     params = settings("mlp_deep", max_epochs=60, patience=5, mixup=0.3)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from emodag.errors import DataError
 from emodag.evaluation.calibration import tempered
 from emodag.models import Clips
 from emodag.models.base import TEMPERATURES, balanced_log_loss
@@ -102,3 +103,12 @@ def test_rounds_of_pure_chance_are_not_flattered(voices):
     assert np.mean(chosen) > 1 / CLASSES + 0.08
     # The mean of 4800 draws strays by 0.007.
     assert np.mean(held_out) == pytest.approx(1 / CLASSES, abs=0.03)
+
+
+def test_a_model_that_diverges_is_an_error_and_no_best_round(rounds):
+    stopping = seen(validation(None), rounds[:4])
+    broken = rounds[4].copy()
+    broken[7, 1] = np.nan
+    with pytest.raises(DataError, match=r"training diverged: after round 5 .* are no numbers"):
+        stopping.see(broken)
+    assert stopping.best <= 4

@@ -39,6 +39,8 @@ def model_card(bundle: Bundle, reports: Sequence[Report], params: Params, commit
         settings=words.model_settings(params),
         chosen=words.chosen(bundle),
         validated=words.validated(reports, bundle),
+        jury=words.jury(bundle),
+        temperature=words.temperature(reports, bundle),
         sees=words.sees(bundle),
         adaptation=words.adaptation(bundle.adaptation["by"]),
         commit=commit,

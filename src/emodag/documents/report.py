@@ -125,15 +125,15 @@ def facts(found: Findings) -> tuple[tuple[str, str], ...]:
     listed = (
         ("Model", bundle.model),
         ("Its settings", words.model_settings(params)),
-        ("Decided by validation speakers", words.chosen(bundle)),
-        ("UAR on validation speakers", words.validated(found.reports, bundle)),
+        (f"Decided by {words.jury(bundle)}", words.chosen(bundle)),
+        (f"UAR on {words.jury(bundle)}", words.validated(found.reports, bundle)),
         ("Sees", words.sees(bundle)),
         ("Trained on", f"{bundle.clips} clips, augmented copies included, of {words.listed(bundle.corpora)}"),
         ("Scored out of fold", f"{sum(s.clips for s in per_corpus.values())} clips of {speakers} speakers"),
         ("Adaptation", words.adaptation(bundle.adaptation["by"])),
         ("Calm", f"{bundle.calm} (train.calm)"),
         ("Seeds", f"{params.train.seeds}, from {bundle.seed}"),
-        ("Temperature", f"{bundle.temperature:.2f}, fitted to validation speakers"),
+        ("Temperature", f"{bundle.temperature:.2f}, {words.temperature(found.reports, bundle)}"),
         ("Unknown below", f"{bundle.unknown:.1%} calibrated probability"),
         ("Training data", bundle.fingerprint[:16]),
         ("Commit", found.commit),
@@ -223,7 +223,7 @@ def importance_section(found: Findings, importance: pd.DataFrame) -> Section:
             f"{found.bundle.protocol}, each clip by a model that did not learn from it",
             f"mean and standard deviation over {settings.repeats} draws",
         ],
-        leaky=any(scores["leaky"] for scores in found.bundle.scores.values()),
+        leaky=found.bundle.leaky,
     )
     return Section(
         "importance",
@@ -241,20 +241,19 @@ def picture(title: str, figure: Figure, description: str, caption: str = "", *, 
 
 def learning_section(found: Findings) -> Section:
     """How training went, fold by fold."""
-    title, lead = "Learning", "What training minimised, and what speakers outside it said, epoch by epoch."
+    title, lead = "Learning", "What training minimised, and what clips held out of it said, epoch by epoch."
     if found.curves.empty:
         nothing = Text("No curves", (f"{found.bundle.model} is not trained in epochs or rounds.",))
         return Section("learning", title, lead, (nothing,))
     folds = found.curves[["seed", "fold"]].drop_duplicates()
+    notes = [f"{len(folds)} trainings", "faint: each", "strong: their mean, as far as all of them got"]
+    if words.validated(found.reports, found.bundle):
+        notes.append(f"{words.jury(found.bundle)}: held out of the training part, never those that its fold tests")
     figure = plots.learning_figure(
         found.curves,
         title=f"{found.bundle.model}: learning curves",
-        notes=[
-            f"{len(folds)} trainings",
-            "faint: each",
-            "strong: their mean, as far as all of them got",
-            "validation: speakers held out of the training part, never those tested",
-        ],
+        notes=notes,
+        leaky=found.bundle.leaky,
     )
     description = "Measures of training by epoch, a line for each fold and one for their mean."
     return Section("learning", title, lead, (picture("Learning curves", figure, description),))
@@ -349,7 +348,7 @@ def _of_calibration(report: Report) -> str:
     raw, calibrated = report.calibration.raw, report.calibration.calibrated
     return (
         f"Expected calibration error: {raw.ece:.1%} as the model says, {calibrated.ece:.1%} at the temperature that "
-        f"validation speakers gave ({report.calibration.temperature:.2f}). Calibrated Brier score "
+        f"was found without the tested clips ({report.calibration.temperature:.2f}). Calibrated Brier score "
         f"{calibrated.brier:.3f}, log-loss {calibrated.log_loss:.3f}."
     )
 

@@ -9,7 +9,7 @@ from emodag.bundle import Bundle
 from emodag.corpora import get
 from emodag.corpora.demo import CORPORA as SYNTHETIC
 from emodag.params import Params
-from emodag.splits import CROSS_CORPUS
+from emodag.splits import CROSS_CORPUS, is_leaky
 
 if TYPE_CHECKING:
     from emodag.reports import Report
@@ -86,8 +86,21 @@ def chosen(bundle: Bundle) -> str:
     return ", ".join(f"{key} {_plain(value)}" for key, value in bundle.chosen.items())
 
 
+def jury(bundle: Bundle) -> str:
+    """Who decides about a model without a look at tested clips: voices that it has not learnt from, unless it leaks."""
+    leaky = [is_leaky(corpus, bundle.protocol) for corpus in bundle.corpora]
+    if not any(leaky):
+        return "validation speakers"
+    return "validation clips of known voices" if all(leaky) else "validation clips, some of known voices"
+
+
+def temperature(reports: Iterable[Report], bundle: Bundle) -> str:
+    """Where the temperature comes from."""
+    return f"fitted to {jury(bundle)}" if validated(reports, bundle) else "nobody was held out to fit it to"
+
+
 def validated(reports: Iterable[Report], bundle: Bundle) -> str:
-    """UAR on validation speakers, as ``ravdess 60.7 %``; empty if none were held out."""
+    """UAR on those who were held out for validation, as ``ravdess 60.7 %``; empty if nobody was."""
     of_trained = [each for each in reports if each.corpus in bundle.corpora and each.uar_validation is not None]
     return ", ".join(f"{report.corpus} {report.uar_validation:.1%}" for report in of_trained)
 
@@ -140,5 +153,5 @@ def _plain(value: object) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_plain, value))}]"
     if isinstance(value, dict):
-        return " ".join(f"{key} {_plain(each)}" for key, each in value.items())
+        return " ".join(f"{key} {_plain(each)}" for key, each in value.items()) or "–"
     return str(value)

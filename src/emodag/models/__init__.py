@@ -42,9 +42,13 @@ def create(params: Params, *, classes: int, seed: int) -> Classifier:
 
 def jobs(params: Params) -> int:
     """How many folds are trained at once, as ``compute.jobs`` counts: one after the other where they share a GPU."""
+    return 1 if on_gpu(params) else params.compute.jobs
+
+
+def on_gpu(params: Params) -> bool:
+    """Whether the model, or a member of it, is a network that trains on a GPU."""
     wanted, networks = params.compute.device, set(params.members()) & set(NETWORKS)
-    on_gpu = wanted == "gpu" or (wanted == "auto" and _NVIDIA.exists())
-    return 1 if networks and on_gpu else params.compute.jobs
+    return bool(networks) and (wanted == "gpu" or (wanted == "auto" and _NVIDIA.exists()))
 
 
 def needs(params: Params) -> Needs:

@@ -50,7 +50,8 @@ class Ensemble:
     def fit(self, training: Clips, validation: Clips | None = None, chosen: Chosen | None = None) -> Self:
         """See :meth:`emodag.models.base.Classifier.fit`.
 
-        What is ``chosen`` are that of each of the ``members``, their ``temperatures`` and their ``weights``.
+        What is ``chosen`` are that of each of the ``members``, their ``temperatures`` and their ``weights``, as far as
+        members have something to decide and the params leave the others to validation clips.
 
         Raises:
             DataError: nothing is left of the features that a member sees.
@@ -60,15 +61,16 @@ class Ensemble:
             for member, of_frames in zip(self.settings.members, self._of_frames, strict=True)
         ]
         self._features = len(training.speech.names)
+        given = chosen or {}
+        theirs = given.get("members", [None] * len(self.models))
         for number, (model, columns) in enumerate(zip(self.models, self.columns, strict=True)):
             learnt, held_out = (
                 None if clips is None else clips._replace(speech=_seen(clips.speech, columns))
                 for clips in (training, validation)
             )
-            model.fit(learnt, held_out, chosen["members"][number] if chosen else None)
-        equal = [1 / len(self.models)] * len(self.models)
-        self.temperatures = list(chosen["temperatures"]) if chosen else [1.0] * len(self.models)
-        self.weights = normalised(chosen["weights"]) if chosen else equal
+            model.fit(learnt, held_out, theirs[number])
+        self.temperatures = list(given.get("temperatures", [1.0] * len(self.models)))
+        self.weights = normalised(given.get("weights", [1.0] * len(self.models)))
         self.held_out = None
         if validation is not None:
             found = [model.held_out for model in self.models]
@@ -77,11 +79,12 @@ class Ensemble:
             if self.settings.weights == "validation":
                 self.weights = fit_weights(self._tempered(found), validation.labels)
             self.held_out = self._mean(found)
-        self.chosen = {
-            "members": [model.chosen for model in self.models],
-            "temperatures": self.temperatures,
-            "weights": self.weights,
-        }
+        members = [model.chosen for model in self.models]
+        self.chosen = {"members": members} if any(members) else {}
+        if self.settings.temperatures == "validation":
+            self.chosen["temperatures"] = self.temperatures
+        if self.settings.weights == "validation":
+            self.chosen["weights"] = self.weights
         self.history = self._history()
         return self
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from emodag.errors import DataError
 from emodag.evaluation.calibration import tempered
 from emodag.models.base import TEMPERATURES, Clips, balanced_weights, log_losses
 
@@ -35,7 +36,16 @@ class EarlyStopping:
         self.loss = self._least = np.inf
 
     def see(self, probabilities: np.ndarray) -> bool:
-        """Whether the round after which the clips have these probabilities, [clips, classes], is the best so far."""
+        """Whether the round after which the clips have these probabilities, [clips, classes], is the best so far.
+
+        Raises:
+            DataError: they are no numbers.
+        """
+        if not np.isfinite(probabilities).all():
+            raise DataError(
+                f"training diverged: after round {len(self._losses) + 1} the model's probabilities of validation clips "
+                "are no numbers; a lower learning rate keeps it from that"
+            )
         labels = self._clips.labels
         losses = np.stack([log_losses(tempered(probabilities, each), labels) for each in self._temperatures])
         self._probabilities.append(np.asarray(probabilities, np.float32))

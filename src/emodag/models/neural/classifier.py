@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from emodag.errors import DataError
 from emodag.evaluation import confusion_matrix, unweighted_average_recall
 from emodag.models.base import (
     Chosen,
@@ -52,6 +53,9 @@ class Neural:
         """See :meth:`emodag.models.base.Classifier.fit`; ``rounds`` are epochs of AdamW.
 
         A refit, by what was ``chosen``, follows the same schedule of the learning rate and stops where the first did.
+
+        Raises:
+            DataError: a class has no training clip, or the loss is no number any more.
         """
         require_every_class(training.labels, self.classes)
         forget()
@@ -107,6 +111,12 @@ class Neural:
                 self._network.optimizer.learning_rate = rate
                 losses.append(self._step(training.speech, targets, rows, rng) * len(rows))
             row = {"loss": float(np.sum(losses) / len(lengths)), "learning_rate": rate}
+            if not math.isfinite(row["loss"]):
+                raise DataError(
+                    f"{self.name}: training diverged in epoch {epoch + 1}, its loss is {row['loss']}; lower "
+                    f"train.neural.learning_rate ({settings.learning_rate:g}) or train.neural.clip_norm "
+                    f"({settings.clip_norm:g})"
+                )
             self.history.append(row)
             if stopping is not None:
                 probabilities = self._predict(validation.speech)
