@@ -99,16 +99,19 @@ def chosen(rows: list[tuple[str, dict]], column: tuple, adaptation: str, *, enco
     model, which the validation speakers of the corpora that it trains on choose.
     """
     corpus, protocol, *_ = column
-    among = {
+    shown = {
         name: row
         for name, row in rows
         if column_of(row) == column[:3]
         and (row["adaptation"], row["encoder"] != "none") == (adaptation, encoded)
         and tuple(row["cleaning"]) in SUMMARISED
-        and row.get("uar_validation") is not None
     }
+    among = {name: row for name, row in shown.items() if row.get("uar_validation") is not None}
     if len(among) < 2:
         return None
+    which = f"{corpus} by {protocol}, adaptation {adaptation}, {'with' if encoded else 'without'} an encoder"
+    if unrated := sorted(shown.keys() - among.keys()):
+        print(f"{which}: validation speakers said nothing of {', '.join(unrated)}, so these cannot be chosen")
     best = max(among.values(), key=lambda row: row["uar_validation"])
     told = best | {
         "model": CHOSEN,
@@ -123,7 +126,6 @@ def chosen(rows: list[tuple[str, dict]], column: tuple, adaptation: str, *, enco
     if protocol == CROSS_CORPUS:
         return told
     if lost := [name for name in among if not (PREDICTIONS / name).is_dir()]:
-        which = f"{corpus} by {protocol}, adaptation {adaptation}, {'with' if encoded else 'without'} an encoder"
         print(f"{which}: not chosen anew, for predictions of {len(lost)} of {len(among)} runs are not kept")
         return None
     candidates = [revisions.read_folder(PREDICTIONS / name, name, "a run of make results") for name in among]
