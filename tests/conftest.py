@@ -289,7 +289,8 @@ def conversations():
                 moods[speaker] = "angry"
             elif speaker != names[0] and rng.random() < 0.15:
                 moods[speaker] = str(rng.choice(classes))
-            windows = tuple(feeling(rng, at, at + 3, moods[speaker]) for at in np.arange(start, end - 3, 1.0))
+            starts = np.linspace(start, end - 3, max(0, int(np.ceil(end - start - 3)))).tolist()
+            windows = tuple(feeling(rng, at, at + 3, moods[speaker]) for at in starts)
             made.append(
                 Turn(
                     float(start),

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from emodag.conversation import telling
+from emodag.conversation import tables, telling
+from emodag.conversation.analysis import speakers_in
 from emodag.conversation.timeline import Feeling, Speaker, Timeline, Turn, TurningPoint
 
 
@@ -41,12 +42,24 @@ def test_strength_goes_from_chance_to_certainty(confidence, strength):
 
 def test_stretches_follow_each_other_through_the_turn():
     windows = (feeling(10, 13, 0.9), feeling(11, 14, 0.6), feeling(12, 15, 0.2))
-    found = turn(9.5, 15.5, windows=windows).stretches
-    assert [(each.start, each.end) for each in found] == [(9.5, 12.0), (12.0, 13.0), (13.0, 15.5)]
-    assert [each.probabilities for each in found] == [each.probabilities for each in windows]
-    (whole,) = turn(2, 4, feeling=feeling(2.5, 3.5, 0.9)).stretches
-    assert (whole.start, whole.end) == (2, 4)
-    assert turn(2, 4, feeling=None).stretches == ()
+    judged = turn(10, 15, windows=windows)
+    assert [(each.start, each.end) for each in judged.stretches] == [(10, 12.0), (12.0, 13.0), (13.0, 15)]
+    assert [each.probabilities for each in judged.stretches] == [each.probabilities for each in windows]
+    assert judged.unjudged == ()
+    short = turn(2, 4, feeling=feeling(2.5, 3.5, 0.9))
+    assert [(each.start, each.end) for each in short.stretches] == [(2, 4)]
+    assert short.unjudged == ()
+    silent = turn(2, 4, feeling=None)
+    assert (silent.stretches, silent.unjudged) == ((), ((2, 4),))
+
+
+def test_no_emotion_is_told_of_what_others_speak_over():
+    """Of windows from 0 to 60 s, those of the first 8 s and of two in the middle are left."""
+    windows = (feeling(0, 4, 0.9), feeling(2, 6, 0.6), feeling(4, 8, 0.6), feeling(30, 34, 0.7), feeling(34, 38, 0.7))
+    judged = turn(0, 60, windows=windows)
+    spans = [(each.start, each.end) for each in judged.stretches]
+    assert spans == [(0, 3.0), (3.0, 5.0), (5.0, 8), (30, 34.0), (34.0, 38)]
+    assert judged.unjudged == ((8, 30), (38, 60))
 
 
 def test_kinds_are_in_their_order_and_then_what_is_not_known():
@@ -151,3 +164,14 @@ def test_context_names_what_the_probabilities_rest_on():
 def test_scores_on_synthetic_speech_are_told_as_such():
     model = {"name": "mlp", "adaptation": "none", "scores": {"demo_en": {"uar": 0.8}}}
     assert "on demo_en (a synthesiser speaks)" in telling.context(timeline(model=model))[1]
+
+
+def test_of_whom_nothing_was_judged_no_affect_is_told():
+    """A mean of nothing is not neutral."""
+    turns = (turn(0, 2), turn(3, 3.2, speaker="ben", feeling=None))
+    ann, ben = speakers_in(turns)
+    assert (ann.arousal, ann.valence) == (0.0, 0.0)
+    assert (ben.arousal, ben.valence, ben.shares) == (None, None, {})
+    told = "\n".join(tables.told(timeline(turns, (ann, ben))))
+    assert "ben  0.2 s in 1 turns, nothing judged\n" in told
+    assert told.count("valence") == 1

@@ -91,7 +91,10 @@ def score_calls(
 
 
 def summary(found: list[Scored]) -> pd.DataFrame:
-    """A row for each speaker of each recording: speech (s), turns, valence, arousal, and each emotion's share."""
+    """A row for each speaker of each recording: speech (s), turns, valence, arousal, and each emotion's share.
+
+    Of a speaker of whom nothing was judged, the last three are missing.
+    """
     rows = [
         {
             "recording": each.timeline.recording,
@@ -102,7 +105,10 @@ def summary(found: list[Scored]) -> pd.DataFrame:
             "arousal": speaker.arousal,
             "turning_points": sum(point.speaker == speaker.name for point in each.timeline.turning_points),
         }
-        | {emotion: speaker.shares.get(emotion, 0.0) for emotion in (*each.timeline.classes, UNKNOWN)}
+        | {
+            emotion: speaker.shares.get(emotion, 0.0 if speaker.shares else None)
+            for emotion in (*each.timeline.classes, UNKNOWN)
+        }
         for each in found
         for speaker in each.timeline.speakers
     ]

@@ -263,7 +263,7 @@ def _speaker(name: str, turns: Sequence[Turn]) -> Speaker:
     for part, length in zip(parts, seconds.tolist(), strict=True):
         shares[part.emotion] = shares.get(part.emotion, 0.0) + length / whole
     means = [
-        float(np.average([getattr(part, quality) for part in parts], weights=seconds)) if parts else 0.0
+        float(np.average([getattr(part, quality) for part in parts], weights=seconds)) if parts else None
         for quality in ("arousal", "valence")
     ]
     return Speaker(

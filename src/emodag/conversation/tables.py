@@ -25,11 +25,10 @@ def told(timeline: Timeline) -> list[str]:
     if timeline.turns:
         lines += ["", "turns", *(_line(turn, names) for turn in timeline.turns), "", "speakers"]
     for speaker in timeline.speakers:
-        felt = mood(speaker) or "nothing judged"
-        lines.append(
-            f"  {shortened(speaker.name):{names}}  {speaker.speech:.1f} s in {speaker.turns} turns, {felt}; "
-            f"valence {speaker.valence:+.2f}, arousal {speaker.arousal:+.2f}"
-        )
+        felt = "nothing judged"
+        if speaker.arousal is not None:
+            felt = f"{mood(speaker)}; valence {speaker.valence:+.2f}, arousal {speaker.arousal:+.2f}"
+        lines.append(f"  {shortened(speaker.name):{names}}  {speaker.speech:.1f} s in {speaker.turns} turns, {felt}")
     if timeline.turning_points:
         lines += ["", "turning points"]
         lines += [

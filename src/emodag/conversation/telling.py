@@ -71,7 +71,7 @@ def kinds(timeline: Timeline) -> tuple[str, ...]:
     """What is shown of turns and windows: emotions in their order, then :data:`UNKNOWN` and :data:`UNJUDGED`."""
     heard = {each.emotion for turn in timeline.turns for each in (*turn.stretches, turn.feeling) if each is not None}
     unknown = (UNKNOWN,) if UNKNOWN in heard else ()
-    unjudged = (UNJUDGED,) if any(turn.feeling is None for turn in timeline.turns) else ()
+    unjudged = (UNJUDGED,) if any(turn.unjudged for turn in timeline.turns) else ()
     return (*in_order(heard - {UNKNOWN}), *unknown, *unjudged)
 
 
@@ -147,7 +147,8 @@ def coarse(timeline: Timeline, speaker: str, length: float) -> Coarse:
         if turn.speaker != speaker:
             continue
         spans = [(each.start, each.end, each.emotion, strength(each)) for each in turn.stretches]
-        for start, end, emotion, strong in spans or [(turn.start, turn.end, UNJUDGED, 1.0)]:
+        spans += [(start, end, UNJUDGED, 1.0) for start, end in turn.unjudged]
+        for start, end, emotion, strong in spans:
             kind = kinds.index(emotion)
             for part in range(int(start // length), min(parts - 1, int(end // length)) + 1):
                 within = max(0.0, min(end, (part + 1) * length) - max(start, part * length))
@@ -221,7 +222,7 @@ def _mood_of(speakers: Sequence[Speaker]) -> str:
     shares = {
         name: sum(speaker.speech * speaker.shares.get(name, 0.0) for speaker in speakers) / speech for name in names
     }
-    return mood(Speaker("", speech, 0, shares, 0.0, 0.0))
+    return mood(Speaker("", speech, 0, shares, None, None))
 
 
 def _telling(timeline: Timeline) -> TurningPoint | None:

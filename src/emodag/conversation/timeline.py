@@ -11,6 +11,9 @@ from typing import Any
 
 import numpy as np
 
+#: Moments no further apart are one; s.
+_ROUNDING = 1e-6
+
 
 @dataclass(frozen=True)
 class Feeling:
@@ -45,14 +48,25 @@ class Turn:
     def stretches(self) -> tuple[Feeling, ...]:
         """The turn cut into what was heard when: windows, each up to half-way to the next, else the whole turn.
 
-        They follow each other without gap or overlap from the turn's start to its end; none if it was not judged.
+        None overlaps another, and none reaches beyond its window: where windows were left out because others speak
+        over them, nothing was heard. Of a turn that was not judged, there is none.
         """
-        heard = self.windows or (() if self.feeling is None else (self.feeling,))
-        centres = [(each.start + each.end) / 2 for each in heard]
-        bounds = [self.start, *((one + other) / 2 for one, other in pairwise(centres)), self.end]
+        if not self.windows:
+            return () if self.feeling is None else (replace(self.feeling, start=self.start, end=self.end),)
+        starts, ends = [each.start for each in self.windows], [each.end for each in self.windows]
+        for number, (one, other) in enumerate(pairwise(self.windows)):
+            if other.start <= one.end + _ROUNDING:
+                ends[number] = starts[number + 1] = (one.start + one.end + other.start + other.end) / 4
         return tuple(
-            replace(each, start=start, end=end) for each, (start, end) in zip(heard, pairwise(bounds), strict=False)
+            replace(each, start=start, end=end) for each, start, end in zip(self.windows, starts, ends, strict=True)
         )
+
+    @property
+    def unjudged(self) -> tuple[tuple[float, float], ...]:
+        """What of the turn is in none of its stretches, as (start, end)."""
+        bounds = [self.start, *(time for each in self.stretches for time in (each.start, each.end)), self.end]
+        spans = zip(bounds[::2], bounds[1::2], strict=True)
+        return tuple((start, end) for start, end in spans if end - start > _ROUNDING)
 
 
 @dataclass(frozen=True)
@@ -73,8 +87,8 @@ class Speaker:
     speech: float  #: s
     turns: int
     shares: dict[str, float]  #: emotion (``unknown`` included) -> share of the judged speech
-    arousal: float  #: mean over the judged speech
-    valence: float
+    arousal: float | None  #: mean over the judged speech; ``None`` if nothing was judged
+    valence: float | None
 
 
 @dataclass(frozen=True)

@@ -234,6 +234,10 @@ def _shown(timeline: Timeline, number: int, turn: Turn) -> _Shown:
         )
         for each in turn.stretches
     )
+    pieces += tuple(
+        _Piece(100 * (start - turn.start) / length, 100 * (end - start) / length, UNJUDGED, 100)
+        for start, end in turn.unjudged
+    )
     left, width = _span(timeline, turn.start, turn.end)
     kind = UNJUDGED if turn.feeling is None else turn.feeling.emotion
     whole = 100.0 if turn.feeling is None else 100 * telling.strength(turn.feeling)

@@ -58,8 +58,8 @@ class Voice:
     turns: int
     unjudged: int  #: turns that are too short or too much spoken over
     shares: dict[str, float]  #: emotion (``unknown`` included) -> share of the judged speech, largest first
-    arousal: float  #: mean
-    valence: float
+    arousal: float | None  #: mean; ``None`` if nothing was judged
+    valence: float | None
     course: Course | None  #: None where too little was judged
     agreements: int  #: turns in which voice and words point the same way
     conflicts: int  #: and opposite ways
@@ -136,7 +136,7 @@ def evidence(timeline: Timeline, settings: Interpret, language: str) -> Evidence
         voices=tuple(_voice(speaker, timeline.turns, moments) for speaker in timeline.speakers),
         turning_points=timeline.turning_points,
         moments=moments,
-        unjudged=sum(turn.end - turn.start for turn in timeline.turns if turn.feeling is None),
+        unjudged=sum(end - start for turn in timeline.turns for start, end in turn.unjudged),
         words=words,
         notes=timeline.notes,
         context=tuple(context(timeline)),

@@ -11,6 +11,7 @@ from emodag.params import Interpret
 
 _LONGEST_QUOTE = 80  # characters
 _LEAST_TOLD = 0.05  # of a probability or a share; what is less is left out
+_LEAST_SECONDS = 0.05  # of speech that was not judged
 
 CAVEAT = "This tells what a model hears in voices, not what anybody feels."
 
@@ -54,7 +55,8 @@ def _of_voice(voice: Voice, evidence: Evidence, settings: Interpret) -> str:
     for point in points[: settings.examples]:
         sentences.append(f"At {clock(point.time)} the voice turns from {point.before} to {point.after}.")
     if len(points) > settings.examples:
-        sentences.append(f"It turns {len(points) - settings.examples} more times.")
+        more = len(points) - settings.examples
+        sentences.append(f"It turns {more} more {'time' if more == 1 else 'times'}.")
     return " ".join(sentences)
 
 
@@ -126,13 +128,9 @@ def _conflict(moment: Moment) -> str:
 
 def _of_the_rest(evidence: Evidence) -> str:
     """What was not judged."""
-    unjudged = sum(voice.unjudged for voice in evidence.voices)
     told = []
-    if unjudged:
-        were = "was" if unjudged == 1 else "were"
-        told.append(
-            f"{counted(unjudged, 'turn')} ({evidence.unjudged:.1f} s) {were} not judged: too short, or spoken over."
-        )
+    if evidence.unjudged >= _LEAST_SECONDS:
+        told.append(f"{evidence.unjudged:.1f} s of speech were not judged: too short, or spoken over.")
     unsure = sum(each.emotion == UNKNOWN for each in evidence.moments)
     if unsure and not evidence.probabilities:
         told.append(f"In {unsure} of {len(evidence.moments)} judged turns the model is not sure.")

@@ -115,8 +115,9 @@ def _name(axes: Axes, speaker: Speaker, middle: float) -> None:
 
 def _turn(axes: Axes, turn: Turn, top: float, lane: _Lane) -> None:
     """A turn as a box; with windows, these above a strip for the whole."""
+    for span in turn.unjudged:
+        _box(axes, span, (top + 0.4 * lane.box, 0.2 * lane.box), UNJUDGED)
     if turn.feeling is None:
-        _box(axes, (turn.start, turn.end), (top + 0.4 * lane.box, 0.2 * lane.box), UNJUDGED)
         return
     strip = 0.22 * lane.box if turn.windows else 0.0
     for stretch in turn.stretches:

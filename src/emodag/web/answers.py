@@ -143,8 +143,8 @@ class Speaker(Answer):
     speech: float = Field(description="s")
     turns: int
     shares: dict[str, float] = Field(description="of the judged speech, by emotion")
-    arousal: float
-    valence: float
+    arousal: float | None = Field(description="the mean over the judged speech; null where nothing was judged")
+    valence: float | None
 
 
 class TurningPoint(Answer):

@@ -57,8 +57,10 @@
     boxes.get(number)?.classList.toggle("sounding", on);
     lines.get(number)?.classList.toggle("sounding", on);
   };
-  const now = (number, time) =>
-    data.turns[number].windows.find((each) => each.start <= time && time < each.end) ?? data.turns[number].feeling;
+  const now = (number, time) => {
+    const { windows, feeling } = data.turns[number];
+    return windows.length ? windows.find((each) => each.start <= time && time < each.end) ?? null : feeling;
+  };
   const verdict = (feeling) => {
     if (feeling === null) return "not judged";
     return feeling.emotion === "unknown" ? "unknown" : `${feeling.emotion} ${percent(Math.max(...feeling.probabilities))}`;

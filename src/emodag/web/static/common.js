@@ -51,17 +51,31 @@ export const verdict = (feeling) => {
   return feeling.emotion === "unknown" ? "not sure" : `${feeling.emotion} ${probable(confidence(feeling))}`;
 };
 
-/** A turn cut into what was heard when: windows, each up to half-way to the next, else the whole turn. */
+const ROUNDING = 1e-3; // s, as far as times are told
+
+/** A turn cut into what was heard when: windows, each up to half-way to the next it meets, else the whole turn. */
 export const stretches = (turn) => {
-  const heard = turn.windows.length ? turn.windows : turn.feeling ? [turn.feeling] : [];
-  const centres = heard.map((each) => (each.start + each.end) / 2);
-  const bounds = [turn.start, ...centres.slice(1).map((centre, place) => (centres[place] + centre) / 2), turn.end];
-  return heard.map((each, place) => ({ ...each, start: bounds[place], end: bounds[place + 1] }));
+  const { start, end, windows, feeling } = turn;
+  if (!windows.length) return feeling ? [{ ...feeling, start, end }] : [];
+  const found = windows.map((each) => ({ ...each }));
+  windows.slice(1).forEach((next, place) => {
+    const last = windows[place];
+    if (next.start > last.end + ROUNDING) return;
+    found[place].end = found[place + 1].start = (last.start + last.end + next.start + next.end) / 4;
+  });
+  return found;
+};
+
+/** What of a turn was not judged, as stretches without a feeling. */
+export const unjudged = (turn) => {
+  const bounds = [turn.start, ...stretches(turn).flatMap((each) => [each.start, each.end]), turn.end];
+  const spans = bounds.flatMap((start, place) => (place % 2 ? [] : [{ start, end: bounds[place + 1] }]));
+  return spans.filter(({ start, end }) => end - start > ROUNDING);
 };
 
 /** Emotions that occur in turns, in the model's order, then unknown and unjudged. */
 export const kindsIn = (turns, emotions) => {
-  const feelings = turns.flatMap((turn) => (turn.feeling ? [turn.feeling, ...stretches(turn)] : [null]));
+  const feelings = turns.flatMap((turn) => [turn.feeling, ...stretches(turn), ...unjudged(turn).map(() => null)]);
   const heard = new Set(feelings.map(kindOf));
   return [...emotions, "unknown", "unjudged"].filter((kind) => heard.has(kind));
 };

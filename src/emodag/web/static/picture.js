@@ -2,6 +2,7 @@
 
 import {
   clock, counted, courses, kindOf, kindsIn, likely, nameOf, percent, probable, stepOf, strength, stretches,
+  unjudged,
 } from "./common.js";
 
 const WIDTH = 1200, MARGIN = 40, SCALE = 2; // pixels
@@ -134,7 +135,9 @@ export const ofTurns = (analysis, told, basis, emotions) => {
     write(pen, part, left - 18, y + 44, { size: 13, colour: FAINT, ...beside });
     for (const turn of own) {
       const width = Math.max(2, place(turn.end) - place(turn.start) - 1);
-      if (turn.feeling === null) fill(pen, "unjudged", [place(turn.start), y + 16, width, 8]);
+      for (const { start, end } of unjudged(turn)) {
+        fill(pen, "unjudged", [place(start), y + 16, Math.max(2, place(end) - place(start) - 1), 8]);
+      }
       for (const each of stretches(turn)) {
         fill(pen, each.emotion, [place(each.start), y, place(each.end) - place(each.start) - 0.5, 40], strength(each));
       }

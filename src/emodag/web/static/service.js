@@ -33,7 +33,11 @@ export const ask = async (path, { file, signal } = {}) => {
     if (error.name === "AbortError") throw error;
     throw new Problem(UNREACHED, { code: "unreached", accepted: "a service that runs: emodag serve" });
   }
-  const content = await response.json().catch(() => ({}));
+  const content = await response.json().catch((error) => {
+    if (error.name === "AbortError") throw error;
+    if (response.ok) throw new Problem("The answer of the service broke off", { code: "broken_off" });
+    return {};
+  });
   if (response.ok) return content;
   const { message = `The service answered ${response.status}`, ...rest } = content.error ?? {};
   throw new Problem(message, { ...rest, after: response.headers.get("Retry-After") ?? "" });

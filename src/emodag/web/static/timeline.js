@@ -1,7 +1,8 @@
 /** Who sounded how, when: a lane for each speaker, turns that play, arousal below, and what each speaker comes to. */
 
 import {
-  clock, counted, courses, element, kindOf, kindsIn, likely, nameOf, percent, stepOf, strength, stretches, verdict,
+  clock, counted, courses, element, kindOf, kindsIn, likely, nameOf, percent, stepOf, strength, stretches,
+  unjudged, verdict,
 } from "./common.js";
 import { SILENCE, bars } from "./bars.js";
 import { follow, play } from "./player.js";
@@ -14,10 +15,12 @@ const HEIGHT = 40; // of the drawing of a curve, in its own units
 let moved = () => {};
 follow((time) => moved(time));
 
-/** The emotion that a speaker shows longest, with its share. */
+/** The emotion that a speaker shows longest, with its share: "mostly" is more than half, as in the finding. */
 const mood = (speaker) => {
-  const [first] = likely(speaker.shares);
-  return first ? `${first[0] === "unknown" ? "mostly unclear" : `mostly ${first[0]}`} (${percent(first[1])})` : "";
+  const [[emotion, share] = ["", 0]] = likely(speaker.shares);
+  if (!share) return "";
+  const name = emotion === "unknown" ? "unclear" : emotion;
+  return share > 0.5 ? `mostly ${name} (${percent(share)})` : `${name} most often (${percent(share)})`;
 };
 
 /** What a conversation comes to, as a heading and a sentence. */
@@ -57,21 +60,35 @@ const box = (turn, duration) => {
       "--strength": `${100 * strength(each)}%`,
     },
   }));
+  const gaps = turn.feeling ? unjudged(turn).map(({ start, end }) => element("i", {
+    class: "of-unjudged",
+    style: { left: `${(100 * (start - turn.start)) / length}%`, width: `${(100 * (end - start)) / length}%` },
+  })) : [];
   const said = turn.text ? `. ${turn.text}` : "";
   const made = element("button", {
     type: "button", class: `turn of-${kind}`, tabindex: "-1",
     "aria-label": `${turn.speaker}, ${clock(turn.start)} to ${clock(turn.end)}: ${verdict(turn.feeling)}${said}`,
     title: `${turn.speaker}, ${clock(turn.start)}: ${verdict(turn.feeling)}`,
     style: { left: `${(100 * turn.start) / duration}%`, width: `${(100 * length) / duration}%` },
-  }, element("span", { class: "box" }, ...pieces), element("b", { text: turn.feeling ? nameOf(kind) : "" }));
+  }, element("span", { class: "box" }, ...pieces, ...gaps), element("b", { text: turn.feeling ? nameOf(kind) : "" }));
   made.addEventListener("click", () => play(turn.start, turn.end));
   return made;
 };
 
-const flag = (point, duration) => element("i", {
-  class: "point", title: `${clock(point.time)}: ${point.before} → ${point.after}`,
-  style: { left: `${(100 * point.time) / duration}%` },
-});
+const flag = (point, duration) =>
+  element("i", { class: "point", style: { left: `${(100 * point.time) / duration}%` } });
+
+/** What the flags on the lanes stand for, each a line that plays from there. */
+const turning = (points) => {
+  const felt = (kind) => element("span", { class: `of-${kind}` }, element("i", { class: "dot" }), nameOf(kind));
+  return element("ol", { class: "turning" }, ...points.map(({ time, speaker, before, after }) => {
+    const line = element("button", { type: "button" },
+      element("span", { class: "at", text: clock(time) }), element("span", { class: "by", text: speaker }),
+      element("span", {}, felt(before), " → ", felt(after)));
+    line.addEventListener("click", () => play(time));
+    return element("li", {}, line);
+  }));
+};
 
 /** The timeline of an analysis, put into `place`. */
 export const show = (place, analysis, emotions) => {
@@ -97,7 +114,8 @@ export const show = (place, analysis, emotions) => {
   const zooms = element("div", { class: "zoom", role: "group", "aria-label": "Zoom" });
   place.replaceChildren(
     element("div", { class: "heading" }, element("h3", { text: "Who sounded how, when" }), zooms),
-    scroller, key, element("p", { class: "caption", text: HINT }));
+    scroller, key, element("p", { class: "caption", text: HINT }),
+    ...(points.length ? [element("h3", { text: "Turning points" }), turning(points)] : []));
 
   let zoom = 1;
   const wide = () => scroller.clientWidth * zoom;
@@ -163,9 +181,10 @@ export const show = (place, analysis, emotions) => {
 /** How much of each speaker's judged speech sounded how. */
 export const people = (speakers) => speakers.map(({ name, speech, turns, arousal, valence, shares }) => {
   const part = `${clock(speech)} of speech in ${counted(turns, "turn")}`;
+  const affect = arousal === null ? "" : ` · arousal ${signed(arousal)} · valence ${signed(valence)}`;
   return element("article", { class: "block" },
     element("h3", { text: name }),
-    element("p", { class: "part", text: `${part} · arousal ${signed(arousal)} · valence ${signed(valence)}` }),
+    element("p", { class: "part", text: `${part}${affect}` }),
     Object.values(shares).some(Boolean) ? sharing(shares) : element("p", { class: "caption", text: UNJUDGED }));
 });
 
