@@ -28,6 +28,7 @@ from emodag.datasets import Dataset
 from emodag.errors import DataError
 from emodag.features import extraction, prosody
 from emodag.features import functionals as statistics
+from emodag.features.encoders import EncoderFacts
 from emodag.params import Adaptation
 from emodag.predict import predict
 from emodag.speech import Sequences, sequences_of
@@ -470,7 +471,8 @@ def test_each_clip_has_its_own_say_only(data):
     [
         (["rms_std", "f0_std", "rms_slope", "voiced_stretch_mean", "voiced_stretch_std"], "means"),
         (["rms_mean", "f0_mean", "rms_slope"], "standard deviations"),
-        (["embedding_0000", "embedding_0001"], "means"),
+        (EncoderFacts(Path("encoder"), 2, "").names("mean_std"), "means"),
+        (EncoderFacts(Path("encoder"), 2, "").names("mean"), "means"),
     ],
 )
 def test_by_recording_without_means_or_deviations_says_what_to_set(names, lacking):

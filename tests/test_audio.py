@@ -125,6 +125,45 @@ def test_a_stream_that_changes_its_number_of_channels_is_read_whole(tmp_path):
     assert levels[0] == pytest.approx(np.sqrt(np.mean(samples**2)), rel=0.1)
 
 
+@pytest.mark.parametrize(("suffix", "codec"), [("mkv", "pcm_s16le"), ("webm", "libopus"), ("m4a", "aac")])
+def test_eight_channels_are_mixed(tmp_path, suffix, codec):
+    path, samples = tmp_path / f"surround.{suffix}", np.zeros((8, 48000), np.float32)
+    samples[5] = 8 * tone(48000, 1.0) / 16
+    write_with_ffmpeg(path, samples, codec, "7.1")
+    recording = audio.read(path)
+    assert recording.channels == 8
+    assert correlation(tone(48000, 1.0), recording.samples) > 0.9
+    if codec == "pcm_s16le":
+        np.testing.assert_allclose(recording.samples, samples.mean(axis=0), atol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4", "mov"])
+def test_a_picture_that_outlasts_the_sound_cuts_nothing(tmp_path, suffix):
+    path = tmp_path / f"film.{suffix}"
+    write_with_ffmpeg(path, tone(48000, 1.0)[np.newaxis], "aac", "mono", seconds_of_picture=6)
+    recording = audio.read(path)
+    assert len(recording.samples) / recording.rate == pytest.approx(1.0, abs=0.1)
+
+
+def write_with_ffmpeg(path, samples, codec, layout, rate=48000, seconds_of_picture=0):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate, layout=layout)
+        picture = container.add_stream("mpeg4", rate=10, width=64, height=64) if seconds_of_picture else None
+        # Interleaved, because PyAV takes no more than eight planes.
+        frame = av.AudioFrame.from_ndarray(samples.T.reshape(1, -1).copy(), format="flt", layout=layout)
+        frame.sample_rate = rate
+        resampler = av.AudioResampler(stream.format, stream.layout, stream.rate, frame_size=stream.frame_size)
+        for part in (*resampler.resample(frame), *resampler.resample(None)):
+            container.mux(stream.encode(part))
+        container.mux(stream.encode(None))
+        for number in range(10 * seconds_of_picture):
+            image = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
+            image.pts = number
+            container.mux(picture.encode(image))
+        if picture:
+            container.mux(picture.encode(None))
+
+
 def wav(path, samples=None, **options):
     soundfile.write(path, tone(16000) if samples is None else samples, 16000, **options)
 
@@ -141,6 +180,36 @@ def write_truncated_wav(path):
     path.write_bytes(whole[: len(whole) // 2])
 
 
+def write_flac_that_promises(path, samples: int):
+    """A FLAC whose header tells another number of samples, in 36 bits; 0 is how a stream says that it knows none."""
+    wav(path.with_suffix(".flac"))
+    content = bytearray(path.with_suffix(".flac").read_bytes())
+    content[21] = content[21] & 0xF0 | samples >> 32
+    content[22:26] = (samples & 0xFFFFFFFF).to_bytes(4, "big")
+    path.write_bytes(content)
+
+
+def write_mp3_that_promises_hours(path):
+    wav(path.with_suffix(".mp3"))
+    content = bytearray(path.with_suffix(".mp3").read_bytes())
+    frames = content.index(b"Xing") + 8
+    content[frames : frames + 4] = b"\x7f\xff\xff\xff"
+    path.write_bytes(content)
+
+
+def write_codec_that_nobody_knows(path):
+    write_with_ffmpeg(path.with_suffix(".mkv"), tone(48000)[np.newaxis], "pcm_s16le", "mono")
+    content = path.with_suffix(".mkv").read_bytes()
+    assert b"A_PCM/INT/LIT" in content
+    path.write_bytes(content.replace(b"A_PCM/INT/LIT", b"A_XYZ/INT/LIT"))
+
+
+def write_list_of_files(path):
+    wav(path.parent / "other.wav")
+    path.write_text("ffconcat version 1.0\nfile other.wav\n")
+
+
+SESSION = "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 5004 RTP/AVP 0\n"
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 84254\n"
 
 
@@ -157,9 +226,16 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsiz
         (write_truncated_webm, "truncated", "of"),
         (lambda path: wav(path, np.full(1600, np.nan), subtype="FLOAT"), "not_finite", "1600 of 1600"),
         (lambda path: wav(path, np.array([0.0, np.inf, 0.1]), subtype="FLOAT"), "not_finite", "1 of 3"),
+        (lambda path: wav(path, 20_000 * tone(16000), subtype="FLOAT"), "too_loud", "up to 100 is accepted"),
+        (lambda path: write_flac_that_promises(path, 2**36 - 1), "truncated", "8000 of 68719476735"),
+        (write_mp3_that_promises_hours, "truncated", "of"),
+        (write_codec_that_nobody_knows, "not_audio", "codec"),
+        (write_list_of_files, "not_audio", "clip.wav"),
+        (lambda path: path.write_text(SESSION), "not_audio", "clip.wav"),
     ],
 )
-def test_what_is_no_usable_audio_says_why(tmp_path, write, reason, told):
+def test_what_is_no_usable_audio_says_why(tmp_path, monkeypatch, write, reason, told):
+    monkeypatch.chdir(tmp_path)  # where FFmpeg would look for files that a list names
     path = tmp_path / "clip.wav"
     write(path)
     with pytest.raises(AudioError) as error:
@@ -181,6 +257,26 @@ def test_a_wav_whose_size_was_never_filled_in_is_whole(tmp_path):
     content[4:8] = content[40:44] = (0xFFFFFFFF).to_bytes(4, "little")
     path.write_bytes(content)
     assert len(audio.read(path).samples) == 8000
+
+
+def test_a_flac_that_does_not_tell_its_length_is_whole(tmp_path):
+    write_flac_that_promises(tmp_path / "clip.wav", 0)
+    assert len(audio.read(tmp_path / "clip.wav").samples) == 8000
+
+
+def test_what_a_decoder_raises_is_no_audio_and_memory_is_no_fault_of_the_file(tmp_path, monkeypatch):
+    def fails(error):
+        def mix(*_):
+            raise error
+
+        monkeypatch.setattr(audio, "_read_with_libsndfile", mix)
+        audio.read(tmp_path / "clip.wav")
+
+    wav(tmp_path / "clip.wav")
+    with pytest.raises(AudioError, match=r"not_audio: clip\.wav: decoding it fails \(ValueError\)"):
+        fails(ValueError("frames must be specified"))
+    with pytest.raises(MemoryError):
+        fails(MemoryError())
 
 
 def test_flac_of_the_pipeline_keeps_every_sample_and_has_fixed_bytes(tmp_path):

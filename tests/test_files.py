@@ -35,6 +35,17 @@ def test_an_error_leaves_what_stood_there(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_an_error_is_not_hidden_by_what_cannot_be_removed(tmp_path, monkeypatch):
+    def busy(*_, **options):
+        if not options.get("ignore_errors"):
+            raise OSError("a worker wrote there in the meantime")
+
+    with pytest.raises(RuntimeError, match="the cause"), atomic_directory(tmp_path / "out") as partial:
+        (partial / "new").write_text("new")
+        monkeypatch.setattr("shutil.rmtree", busy)
+        raise RuntimeError("the cause")
+
+
 def test_a_killed_process_leaves_no_output_and_the_next_attempt_starts_empty(tmp_path):
     script = f"""
 import os, signal, sys

@@ -177,6 +177,30 @@ def test_samples_that_are_no_numbers_are_refused(tmp_path):
         read(tmp_path / "a.wav")
 
 
+def test_samples_far_beyond_full_scale_are_refused(tmp_path):
+    soundfile.write(tmp_path / "a.wav", 20_000 * sweep(16_000), 16_000, subtype="FLOAT")
+    for reader in (read, recognition.read):
+        with pytest.raises(AudioError, match=r"too_loud: a\.wav: samples reach"):
+            reader(tmp_path / "a.wav")
+    with pytest.raises(AudioError, match="too_loud"):
+        recognition.kept(20_000 * sweep(16_000)[:, 0], 16_000)
+
+
+def test_eight_channels_are_kept_apart(tmp_path):
+    path, samples = tmp_path / "surround.mkv", sweep(48_000, channels=8)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_f32le", rate=48_000, layout="7.1")
+        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), format="flt", layout="7.1")
+        frame.sample_rate = 48_000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    sound = read(path)
+    assert sound.pcm.shape == (24_000, 8)
+    for channel in range(8):
+        own = audio.to_pcm16(audio.resample(np.ascontiguousarray(samples[:, channel]), 48_000))
+        np.testing.assert_allclose(sound.pcm[:, channel], own, atol=1)
+
+
 def test_a_file_that_is_shorter_than_a_sample_is_refused(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros(1), 96_000)
     with pytest.raises(AudioError) as caught:

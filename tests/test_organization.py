@@ -92,6 +92,12 @@ BAD = {
         lambda path: path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"),
     ),
     "Actor_01/03-01-08-01-01-01-01.wav": ("too_long", lambda path: write(path.parent, path.name, voice(8, 61.0))),
+    # Resampled, it would take 8 GB.
+    "Actor_01/03-01-08-02-01-01-01.wav": ("too_long", lambda path: write(path.parent, path.name, voice(8, 8.0), 1)),
+    "Actor_01/03-01-08-02-02-01-01.wav": (
+        "too_loud",
+        lambda path: write(path.parent, path.name, 1e5 * voice(8), subtype="FLOAT"),
+    ),
     "Actor_01/03-01-09-01-01-01-01.wav": (
         "unknown_emotion",
         lambda path: write(path.parent, path.name, voice(9)),
@@ -116,6 +122,12 @@ def test_every_bad_file_is_rejected_with_its_reason(tmp_path, settings):
     pd.testing.assert_frame_equal(on_disk, done.rejected, check_dtype=False)
     for reason in ("song", "silent", "truncated"):
         assert f"rejected as {reason}: 1" in done.summary()
+
+
+def test_float_samples_that_are_clipped_are_noted(tmp_path, settings):
+    write(tmp_path / "raw", "angry/a.wav", 4 * voice(1), subtype="FLOAT")
+    done = organized("my_voices", tmp_path / "raw", tmp_path / "out", settings)
+    assert list(done.notes["note"]) == ["full_scale"]
 
 
 def test_spaces_and_letters_beyond_ascii_are_kept(tmp_path, settings):

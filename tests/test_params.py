@@ -73,6 +73,7 @@ def test_the_shipped_file_is_valid_and_names_every_key(content):
         ("featurize.win_length", 4096, ["featurize: win_length (4096) must not exceed n_fft"]),
         ("diarize.vad.offset", 0.9, ["diarize.vad: offset (0.9) must not exceed onset"]),
         ("augment.chain", [], ["augment: copies are asked for, but the chain is empty"]),
+        ("augment.chain", [{"kind": "telephone", "p": 0}], ["augment: copies are asked for, but every p of the chain"]),
         ("augment.chain", [{"kind": "nois", "p": 1}], ["augment.chain.0", "noise"]),
         (
             "augment.chain",
@@ -100,6 +101,34 @@ def test_a_fault_is_told_with_its_place_its_value_and_what_is_accepted(tmp_path,
         load(tmp_path, changed(content, key, value))
     for part in told:
         assert part in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "value"), [("1e-05", 1e-5), ("1.5E3", 1500.0), ("-2e+1", -20.0), (".5e0", 0.5), ("1_0e2x", "1_0e2x")]
+)
+def test_numbers_are_read_as_yaml_1_2_writes_them(written, value):
+    assert params.parse(f"key: {written}") == {"key": value}
+    assert params.parse(f"key: '{written}'") == {"key": written}
+
+
+def test_a_small_number_that_dvc_writes_is_accepted(tmp_path):
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    decay = f"weight_decay: {params.load(ROOT / 'params.yaml').train.neural.weight_decay}"
+    assert decay in text
+    (tmp_path / "params.yaml").write_text(text.replace(decay, "weight_decay: 1e-05"), encoding="utf-8")
+    assert params.load(tmp_path / "params.yaml").train.neural.weight_decay == 1e-5
+
+
+@pytest.mark.parametrize(("model", "is_accepted"), [("mlp", False), ("cnn", True)])
+def test_adaptation_by_recording_needs_functionals(tmp_path, content, model, is_accepted):
+    content["model"] = model
+    content["adaptation"]["by"] = "recording"
+    content["train"]["inputs"] = "embedding"
+    if is_accepted:
+        assert load(tmp_path, content).adaptation.by == "recording"
+        return
+    with pytest.raises(ParamsError, match=r"adaptation\.by: recording .* train\.inputs: embedding mlp sees none"):
+        load(tmp_path, content)
 
 
 def test_a_missing_key_is_named(tmp_path, content):

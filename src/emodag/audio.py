@@ -9,6 +9,7 @@ import hashlib
 import io
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,8 +26,20 @@ SAMPLE_RATE = 16_000
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 # libsndfile mends a header that promises more samples than the file holds, and says so only in its log.
 _MENDED_HEADER = re.compile(r"data\s*:\s*(\d+)\s*\(should be (\d+)\)")
+# The tag of a Matroska stream, as 00:01:02.345000000.
+_DURATION = re.compile(r"(\d+):(\d+):(\d+(?:\.\d*)?)")
 # Sizes that a recorder writes when it cannot seek back to fill in the true one: no sign of a cut file.
 _STREAMED_SIZES = frozenset({0, 0x7FFFF000, 0x7FFFFFFF, 0xFFFFFFFF, 0xFFFFF000})
+
+#: Samples beyond this times full scale are none: PCM that was never scaled, say. Up to it, the powers of three bins of
+#: a spectrum stay within float32 when they are multiplied.
+LOUDEST = 100.0
+
+#: For FFmpeg: playlists, lists of parts and descriptions of sessions name files and addresses, and none is opened.
+#: No protocol has this name; an empty list would allow all.
+NO_PROTOCOL = {"protocol_whitelist": "none"}
+
+_BLOCK = 1 << 18  # samples that are decoded at once
 
 #: A container's promised duration may exceed what is decoded by this much before the file counts as cut.
 PROMISE_KEPT, PADDING = 0.9, 0.1  # share, s
@@ -44,8 +57,8 @@ def read(path: str | Path) -> Recording:
     """Decode a file with libsndfile or, where that does not know the format, with FFmpeg through PyAV; mix to mono.
 
     Raises:
-        AudioError: ``empty`` (no byte or no sample), ``lfs_pointer``, ``truncated``, ``not_audio``, ``not_finite``
-            (NaN or infinite samples).
+        AudioError: ``unreadable``, ``empty`` (no byte or no sample), ``lfs_pointer``, ``truncated``, ``not_audio``,
+            ``not_finite`` (NaN or infinite samples), ``too_loud`` (beyond :data:`LOUDEST`).
     """
     path = Path(path)
     try:
@@ -53,16 +66,18 @@ def read(path: str | Path) -> Recording:
     except OSError as error:
         raise AudioError("unreadable", f"{path.name}: {error.strerror}") from None
     check_head(content[:HEAD], path.name)
-    try:
-        recording = _read_with_libsndfile(content, path.name)
-    except soundfile.LibsndfileError as error:
-        recording = _read_with_ffmpeg(content, path.name, error.error_string)
+    with decoding(path.name):
+        try:
+            recording = _read_with_libsndfile(content, path.name)
+        except soundfile.LibsndfileError as error:
+            recording = _read_with_ffmpeg(content, path.name, error.error_string)
     samples = recording.samples
     if not len(samples):
         raise AudioError("empty", f"{path.name} holds no sample")
     if not np.isfinite(samples).all():
         bad = int(np.count_nonzero(~np.isfinite(samples)))
         raise AudioError("not_finite", f"{path.name}: {bad} of {len(samples)} samples are NaN or infinite")
+    check_loudness(samples, path.name)
     return recording
 
 
@@ -82,6 +97,42 @@ def check_head(head: bytes, name: str) -> None:
         raise AudioError("lfs_pointer", f"{name} is a Git LFS pointer, not audio: run `git lfs pull` in its checkout")
 
 
+def check_loudness(samples: np.ndarray, name: str) -> None:
+    """Refuse samples that clipping would make another sound.
+
+    Raises:
+        AudioError: ``too_loud``.
+    """
+    peak = float(np.max(np.abs(samples), initial=0.0))
+    if peak > LOUDEST:
+        raise AudioError(
+            "too_loud", f"{name}: samples reach {peak:.4g}; full scale is 1, and up to {LOUDEST:g} is accepted"
+        )
+
+
+@contextmanager
+def decoding(name: str) -> Iterator[None]:
+    """What decoders make of content that confuses them, as what it is: a file that is no audio.
+
+    Raises:
+        AudioError: ``not_audio`` in place of any error that may be the content's fault. A library that is missing,
+            memory that runs out and a file that cannot be read are not.
+    """
+    try:
+        yield
+    except (AudioError, ImportError, MemoryError, OSError):
+        raise
+    except Exception as error:
+        raise AudioError("not_audio", f"{name}: decoding it fails ({type(error).__name__})") from None
+
+
+class Forward(soundfile.SoundFile):
+    """A file that is only read on: soundfile seeks to where it is after each read, which spoils MP3 and Opus."""
+
+    def seekable(self) -> bool:
+        return False
+
+
 class Missing(NamedTuple):
     """Bytes of audio that a file's header promises, and how many are there."""
 
@@ -99,33 +150,35 @@ def bytes_missing(file: soundfile.SoundFile) -> Missing | None:
 
 
 def _read_with_libsndfile(content: bytes, name: str) -> Recording:
-    with soundfile.SoundFile(io.BytesIO(content)) as file:
+    with Forward(io.BytesIO(content)) as file:
         if missing := bytes_missing(file):
             raise AudioError("truncated", f"{name}: {missing.there} of {missing.promised} bytes of audio are there")
         # A count near 2**63 is how libsndfile says that a stream does not tell its length.
         expected = file.frames if file.frames < 2**62 else None
+        blocks = []
         try:
-            channels = file.read(dtype="float32", always_2d=True)
+            # In blocks, because a damaged header may promise more samples than any memory holds.
+            while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
+                blocks.append(block.mean(axis=1, dtype=np.float32) if file.channels > 1 else block[:, 0])
         except soundfile.LibsndfileError as error:
             raise AudioError("truncated", f"{name}: decoding stopped: {error.error_string}") from None
-        if expected is not None and channels.shape[0] < expected:
-            raise AudioError("truncated", f"{name}: {channels.shape[0]} of {expected} samples are there")
-        samples = channels.mean(axis=1, dtype=np.float32) if file.channels > 1 else channels[:, 0]
-        return Recording(np.ascontiguousarray(samples), file.samplerate, file.channels)
+        samples = np.concatenate(blocks) if blocks else np.empty(0, np.float32)
+        if expected is not None and len(samples) < expected:
+            raise AudioError("truncated", f"{name}: {len(samples)} of {expected} samples are there")
+        return Recording(samples, file.samplerate, file.channels)
 
 
 def _read_with_ffmpeg(content: bytes, name: str, why: str) -> Recording:
     import av
 
     try:
-        with av.open(io.BytesIO(content), metadata_errors="replace") as container:  # titles in any encoding
-            if not container.streams.audio:
-                raise AudioError("not_audio", f"{name} holds no audio stream")
-            stream = container.streams.audio[0]
+        # Titles may be in any encoding.
+        with av.open(io.BytesIO(content), metadata_errors="replace", options=NO_PROTOCOL) as container:
+            stream = audio_stream(container, name)
             rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
             # The mean of the channels, as for other files: FFmpeg's own mix to mono would be 3 dB louder.
-            blocks = [frame.to_ndarray().mean(axis=0) for frame in planar(container.decode(stream), rate)]
-            promised = promised_duration(container)
+            blocks = [block.mean(axis=1) for block in decoded(container.decode(stream), rate)]
+            promised = promised_duration(container, stream)
     except av.error.FFmpegError as error:
         raise AudioError(
             "not_audio", f"{name} is no audio that can be decoded: {why}; FFmpeg: {error.strerror}"
@@ -137,16 +190,51 @@ def _read_with_ffmpeg(content: bytes, name: str, why: str) -> Recording:
     return Recording(samples, rate, channels)
 
 
-def promised_duration(container: av.container.InputContainer) -> float:
-    """Seconds that a container's header promises; 0 where it has none, and FFmpeg can only guess by the bit rate."""
+def audio_stream(container: av.container.InputContainer, name: str) -> av.AudioStream:
+    """The first audio stream of a container.
+
+    Raises:
+        AudioError: ``not_audio``: there is none, or nothing decodes it.
+    """
+    if not container.streams.audio:
+        raise AudioError("not_audio", f"{name} holds no audio stream")
+    stream = container.streams.audio[0]
+    if stream.codec_context is None:
+        raise AudioError("not_audio", f"{name} holds audio of a codec that FFmpeg does not know")
+    return stream
+
+
+def promised_duration(container: av.container.InputContainer, stream: av.AudioStream) -> float:
+    """Seconds of a stream that a container's header promises; 0 where it does not say.
+
+    FFmpeg guesses the duration of a container without such a header by the bit rate. A container lasts as long as its
+    longest stream, so beside a picture it says nothing of the sound.
+    """
     import av
 
-    has_header = any(name in container.format.name for name in ("matroska", "mov", "asf"))
-    return container.duration / av.time_base if has_header and container.duration else 0.0
+    if not any(name in container.format.name for name in ("matroska", "mov", "asf")):
+        return 0.0
+    whole = container.duration / av.time_base if container.duration else 0.0
+    if stream.duration:
+        own = float(stream.duration * stream.time_base)
+    elif tag := _DURATION.fullmatch(stream.metadata.get("DURATION", "")):  # Matroska's, from the start of the file
+        hours, minutes, seconds = map(float, tag.groups())
+        own = 3600 * hours + 60 * minutes + seconds - float((stream.start_time or 0) * stream.time_base)
+    else:
+        return whole if len(container.streams) == 1 else 0.0
+    return min(own, whole) if whole else own
 
 
-def planar(frames: Iterable[av.AudioFrame], rate: int) -> Iterator[av.AudioFrame]:
-    """Decoded frames as planar float frames at ``rate`` Hz. A stream may change its form on the way."""
+def decoded(frames: Iterable[av.AudioFrame], rate: int) -> Iterator[np.ndarray]:
+    """Decoded frames as float32 ``[samples, channels]`` at ``rate`` Hz. A stream may change its form on the way.
+
+    FFmpeg interleaves the channels: PyAV crashes on more than seven of them in planes.
+    """
+    for frame in _interleaved(frames, rate):
+        yield frame.to_ndarray().reshape(-1, frame.layout.nb_channels)
+
+
+def _interleaved(frames: Iterable[av.AudioFrame], rate: int) -> Iterator[av.AudioFrame]:
     import av
 
     resampler, form = None, None
@@ -155,7 +243,7 @@ def planar(frames: Iterable[av.AudioFrame], rate: int) -> Iterator[av.AudioFrame
         if its_form != form:
             if resampler:
                 yield from resampler.resample(None)
-            resampler, form = av.AudioResampler(format="fltp", rate=rate), its_form
+            resampler, form = av.AudioResampler(format="flt", rate=rate), its_form
         yield from resampler.resample(frame)
     if resampler:
         yield from resampler.resample(None)

@@ -49,7 +49,8 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
     try:
         yield partial
     except BaseException:
-        _remove(partial)
+        # Workers may still write there; that must not hide what went wrong.
+        shutil.rmtree(partial, ignore_errors=True)
         raise
     _remove(path)
     partial.rename(path)

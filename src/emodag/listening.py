@@ -124,7 +124,7 @@ def read(name: str | Path, *, mono: bool = False) -> Sound:
 
     Raises:
         AudioError: ``unreadable``, ``empty``, ``lfs_pointer``, ``not_audio``, ``not_finite`` (NaN or infinite samples),
-            or ``too_short`` (nothing is left at 16 kHz).
+            ``too_loud`` (beyond :data:`emodag.audio.LOUDEST`), or ``too_short`` (nothing is left at 16 kHz).
     """
     if str(name) == STDIN:
         return decode(io.BytesIO(sys.stdin.buffer.read()), STDIN, mono=mono)
@@ -150,15 +150,16 @@ def decode(file: IO[bytes], name: str, *, mono: bool = False, longest: float = m
     """
     audio.check_head(file.read(audio.HEAD), name)
     file.seek(0)
-    try:
-        stream: _Stream = _Libsndfile(file)
-    except soundfile.LibsndfileError as error:
-        file.seek(0)
-        stream = _FFmpeg(file, name, error.error_string)
-    pcm = _resampled(stream, name, mono, longest)
-    if not len(pcm):
-        raise AudioError("too_short", f"{name} holds no sample at {audio.SAMPLE_RATE} Hz")
-    return Sound(name, pcm, stream.rate, stream.notes())
+    with audio.decoding(name):
+        try:
+            stream: _Stream = _Libsndfile(file)
+        except soundfile.LibsndfileError as error:
+            file.seek(0)
+            stream = _FFmpeg(file, name, error.error_string)
+        pcm = _resampled(stream, name, mono, longest)
+        if not len(pcm):
+            raise AudioError("too_short", f"{name} holds no sample at {audio.SAMPLE_RATE} Hz")
+        return Sound(name, pcm, stream.rate, stream.notes())
 
 
 class _Stream(ABC):
@@ -184,16 +185,9 @@ class _Stream(ABC):
         return ()
 
 
-class _Forward(soundfile.SoundFile):
-    """A file that is only read on: soundfile seeks to where it is after each read, which spoils MP3 and Opus."""
-
-    def seekable(self) -> bool:
-        return False
-
-
 class _Libsndfile(_Stream):
     def __init__(self, file: IO[bytes]):
-        self._file = _Forward(file)
+        self._file = audio.Forward(file)
         self.rate = self._file.samplerate
 
     def blocks(self) -> Iterator[np.ndarray]:
@@ -227,14 +221,13 @@ class _FFmpeg(_Stream):
         import av
 
         try:
-            self._container = av.open(file, metadata_errors="replace")  # titles in any encoding, or none
+            # Titles may be in any encoding, or none.
+            self._container = av.open(file, metadata_errors="replace", options=audio.NO_PROTOCOL)
         except av.error.FFmpegError as error:
             raise AudioError(
                 "not_audio", f"{name} is no audio that can be decoded: {why}; FFmpeg: {error.strerror}"
             ) from None
-        if not self._container.streams.audio:
-            raise AudioError("not_audio", f"{name} holds no audio stream")
-        self._stream = self._container.streams.audio[0]
+        self._stream = audio.audio_stream(self._container, name)
         self._channels = self._stream.codec_context.channels
         self.rate = self._stream.codec_context.sample_rate
 
@@ -242,8 +235,7 @@ class _FFmpeg(_Stream):
         import av
 
         try:
-            for frame in audio.planar(self._container.decode(self._stream), self.rate):
-                block = np.ascontiguousarray(frame.to_ndarray().T, np.float32)
+            for block in audio.decoded(self._container.decode(self._stream), self.rate):
                 if block.shape[1] != self._channels:  # a stream may change its form on the way
                     block = np.repeat(block.mean(axis=1, keepdims=True), self._channels, axis=1)
                 self.decoded += len(block)
@@ -252,7 +244,7 @@ class _FFmpeg(_Stream):
             self.stopped = error.strerror
 
     def promised(self) -> float:
-        return audio.promised_duration(self._container)
+        return audio.promised_duration(self._container, self._stream)
 
 
 def _resampled(stream: _Stream, name: str, mono: bool, longest: float) -> np.ndarray:
@@ -268,6 +260,7 @@ def _resampled(stream: _Stream, name: str, mono: bool, longest: float) -> np.nda
         if not np.isfinite(block).all():
             bad = int(np.count_nonzero(~np.isfinite(block)))
             raise AudioError("not_finite", f"{name}: {bad} samples near {stream.decoded / stream.rate:.1f} s are NaN")
+        audio.check_loudness(block, name)
         if mono and block.shape[1] > 1:
             block = block.mean(axis=1, dtype=np.float32, keepdims=True)
         if stream.rate != audio.SAMPLE_RATE:

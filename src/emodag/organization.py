@@ -152,12 +152,14 @@ def _convert(item: tuple[int, PurePosixPath], *, raw: Path, incoming: Path, sett
     number, path = item
     try:
         recording = audio.read(raw / path)
+        # Before resampling: a header that claims 1 Hz would make 16 000 samples of each.
+        duration = len(recording.samples) / recording.rate
+        if duration > settings.max_duration:
+            raise AudioError("too_long", f"{duration:.1f} s; at most {settings.max_duration} s is accepted")
         samples = audio.resample(recording.samples, recording.rate)
         duration = len(samples) / audio.SAMPLE_RATE
         if duration < settings.min_duration:
             raise AudioError("too_short", f"{duration:.3f} s; at least {settings.min_duration} s is accepted")
-        if duration > settings.max_duration:
-            raise AudioError("too_long", f"{duration:.1f} s; at most {settings.max_duration} s is accepted")
         peak = audio.peak_db(samples)
         if peak < settings.silence_db:
             raise AudioError("silent", f"peak at {peak:.1f} dBFS; at least {settings.silence_db} dBFS is accepted")

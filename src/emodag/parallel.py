@@ -183,8 +183,8 @@ def _map_in_processes(
             )
         except BrokenProcessPool:
             raise EmodagError(
-                "a worker process was killed, most likely because memory ran out: lower compute.jobs "
-                f"(now {jobs} processes) or free memory, and run again"
+                "a worker process was killed, because memory ran out or because a library crashed on one of the items: "
+                f"lower compute.jobs (now {jobs} processes) or free memory, and run again"
             ) from None
 
 

@@ -7,6 +7,7 @@ accepted there.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from functools import reduce
 from pathlib import Path
@@ -215,13 +216,15 @@ class Augment(Section):
                     raise ValueError(f"{transform.kind}: {low} ({values[low]}) exceeds {high} ({values[high]})")
         if self.copies and not self.chain:
             raise ValueError("copies are asked for, but the chain is empty: set copies to 0 or name transforms")
+        if self.copies and not any(transform.p for transform in self.chain):
+            raise ValueError("copies are asked for, but every p of the chain is 0: set copies to 0, or a p above 0")
         return self
 
 
 class Clean(Section):
     """Optional cleaning of a clip before anything is computed from it."""
 
-    steps: list[Literal["gate", "denoise", "level"]] = Field(description="in this order; none by default")
+    steps: list[Literal["gate", "denoise", "level"]] = Field(description="in this order; [] for none")
     gate_db: float = Field(gt=0, le=120, description="the gate closes this far below the clip's loudest moment; dB")
     gate_window: float = Field(gt=0, le=1, description="of the envelope; seconds")
     denoise_strength: float = Field(ge=0, le=1, description="share by which noise is reduced")
@@ -851,6 +854,12 @@ class Params(Section):
             raise ValueError(f"calls: {both[0]} is a corpus already; the folders of both lie side by side")
         for name in self.members():
             self._has_what_it_sees(name)
+        of_clips = [name for name in self.members() if not self.frame_groups(name)]
+        if of_clips and self.adaptation.by == "recording" and self.train.inputs == "embedding":
+            raise ValueError(
+                "adaptation.by: recording standardises a clip's functionals, and with train.inputs: embedding "
+                f"{of_clips[0]} sees none; accepted: train.inputs functionals or all, or adaptation.by none or speaker"
+            )
         return self
 
     def members(self) -> list[str]:
@@ -923,6 +932,24 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+class _Loader(yaml.SafeLoader):
+    """Reads numbers as YAML 1.2 does, which DVC writes: there ``1e-05`` is a number, and PyYAML takes it for text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)[eE][-+]?\d+$", re.ASCII), list("-+.0123456789")
+)
+
+
+def parse(text: str | bytes) -> Any:
+    """What the text of ``params.yaml`` or of another file of DVC holds, before it is validated.
+
+    Raises:
+        yaml.YAMLError: it is no YAML.
+    """
+    return yaml.load(text, Loader=_Loader)
+
+
 def load(path: str | Path = layout.PARAMS) -> Params:
     """Read and validate ``params.yaml``.
 
@@ -932,7 +959,7 @@ def load(path: str | Path = layout.PARAMS) -> Params:
     """
     path = Path(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file; run from the root of the checkout") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

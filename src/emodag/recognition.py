@@ -138,7 +138,7 @@ def read(path: str | Path) -> np.ndarray:
     """The samples of a recording of any format as the pipeline keeps them: float32 [samples], mono, 16 kHz, 16 bit.
 
     Raises:
-        AudioError: the file cannot be decoded, or nothing is left of it at 16 kHz.
+        AudioError: the file cannot be decoded, is far beyond full scale, or nothing is left of it at 16 kHz.
     """
     recording = audio.read(path)
     samples = kept(recording.samples, recording.rate)
@@ -148,7 +148,12 @@ def read(path: str | Path) -> np.ndarray:
 
 
 def kept(samples: np.ndarray, rate: int) -> np.ndarray:
-    """Samples [samples] at ``rate`` Hz as the pipeline keeps them: float32 [samples] at 16 kHz, rounded to 16 bit."""
+    """Samples [samples] at ``rate`` Hz as the pipeline keeps them: float32 [samples] at 16 kHz, rounded to 16 bit.
+
+    Raises:
+        AudioError: they are far beyond full scale, so that nothing but clipping would be left.
+    """
+    audio.check_loudness(samples, "the recording")
     return audio.as_kept(audio.resample(samples, rate))
 
 

@@ -19,7 +19,7 @@ import yaml
 from emodag import layout, schema, tracking
 from emodag.errors import DataError, did_you_mean
 from emodag.labels import EMOTIONS
-from emodag.params import flatten
+from emodag.params import flatten, parse
 from emodag.predict import corpora_of
 from emodag.splits import CROSS_CORPUS, is_leaky
 
@@ -164,7 +164,7 @@ def _reader_at(commit: str) -> Callable[[Path], bytes]:
 
 def _from_files(name: str, told: str, read_file: Callable[[Path], bytes], missing: str) -> Revision:
     try:
-        written = flatten(yaml.safe_load(read_file(layout.PARAMS)))
+        written = flatten(parse(read_file(layout.PARAMS)))
     except (OSError, yaml.YAMLError, AttributeError):
         raise DataError(f"{name}: {told} holds no {layout.PARAMS} of this project") from None
     params = {key: str(value) for key, value in written.items()}
@@ -188,7 +188,7 @@ def _from_files(name: str, told: str, read_file: Callable[[Path], bytes], missin
 def _recorded(read_file: Callable[[Path], bytes], corpora: Iterable[str]) -> dict[str, Any]:
     """The params under which the stages ran that made the predictions, as far as ``dvc.lock`` says; flat."""
     try:
-        stages = yaml.safe_load(read_file(_LOCK))["stages"]
+        stages = parse(read_file(_LOCK))["stages"]
     except (OSError, yaml.YAMLError, KeyError, TypeError):
         return {}
     names = [f"{stage}@{corpus}" for stage in ("augment", "featurize") for corpus in corpora]

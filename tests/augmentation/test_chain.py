@@ -47,6 +47,16 @@ def test_draws_lie_in_their_ranges_follow_the_probabilities_and_are_never_none(c
     assert all(70 < count < 140 for count in counts.values()), counts
 
 
+def test_a_transform_that_is_switched_off_is_never_drawn(transforms, vowel):
+    chain = transforms({"kind": "telephone", "p": 0.0}, {"kind": "gain", "p": 0.01, "min_db": -6.0, "max_db": -6.0})
+    samples = vowel(seconds=0.1)
+    for seed in range(20):
+        assert [setting["kind"] for setting in augment(samples, chain, np.random.default_rng(seed))[1]] == ["gain"]
+    variant, settings = augment(samples, chain[:1], np.random.default_rng(0))
+    assert settings == []
+    np.testing.assert_array_equal(variant, samples)
+
+
 def test_a_chain_of_everything_is_finite_and_within_full_scale(every_transform, vowel, recordings):
     for seed in range(5):
         variant, settings = augment(vowel(level=0.99), every_transform, np.random.default_rng(seed), recordings)

@@ -50,6 +50,7 @@ def test_a_tree_tells_emotion_and_speaker(tmp_path, path, stem, speaker, emotion
         ("angry/site/anna/001.wav", "unknown_layout", "site, anna"),
         ("angry/00\n1.wav", "bad_name", "control characters"),
         ("angry/notes.mat", "not_audio", ".mat"),
+        ("angry/a~aug1.wav", "bad_name", "kept for augmented copies"),
     ],
 )
 def test_what_a_tree_does_not_tell_is_rejected(tmp_path, path, reason, said):
@@ -99,6 +100,20 @@ def test_a_table_without_speakers_is_one_speaker(tmp_path):
     (tmp_path / "labels.csv").write_text("path,emotion\n1.wav,happy\n2.wav,sad\n")
     parser = get("mine").parser(tmp_path)
     assert {parser(path).speaker for path in files_in(tmp_path)} == {"unknown"}
+
+
+def test_columns_without_a_name_do_not_count(tmp_path):
+    touch(tmp_path, "1.wav")
+    (tmp_path / "labels.csv").write_text("path,emotion,,\n1.wav,sad,,\n")
+    assert get("mine").parser(tmp_path)(PurePosixPath("1.wav")).emotion == "sad"
+
+
+def test_of_two_links_to_a_folder_the_first_is_followed(tmp_path):
+    touch(tmp_path / "elsewhere", "1.wav")
+    for name in ("sad", "happy", "calm", "bored"):
+        (tmp_path / "corpus").mkdir(exist_ok=True)
+        (tmp_path / "corpus" / name).symlink_to(tmp_path / "elsewhere")
+    assert list(files_in(tmp_path / "corpus")) == [PurePosixPath("bored/1.wav")]
 
 
 def test_composed_and_decomposed_letters_meet(tmp_path):
@@ -159,6 +174,8 @@ def test_a_bad_cell_rejects_its_file(tmp_path, row, reason, said):
         ("file,emotion\n1.wav,sad\n", "no column path"),
         ("path,label\n1.wav,sad\n", "no column emotion"),
         (b"path,emotion\n\xff.wav,sad\n", "not UTF-8"),
+        ("path,emotion,speaker,Emotion\n1.wav,sad,a,happy\n", "names emotion more than once"),
+        (f"path,emotion\n1.wav,{'x' * 200_000}\n", "not a CSV table that can be read: field larger"),
     ],
 )
 def test_a_table_that_cannot_be_trusted_ends_with_an_error(tmp_path, table, said):

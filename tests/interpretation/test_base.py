@@ -75,12 +75,13 @@ def test_a_conversation(settings, conversations):
     assert "arousal stays about" in steady.lower()
 
 
-def test_many_turning_points_are_counted(settings, conversations):
+@pytest.mark.parametrize(("number", "more"), [(5, "2 more times"), (4, "1 more time")])
+def test_many_turning_points_are_counted(settings, conversations, number, more):
     timeline = conversations(120, 30, 2)
-    points = tuple(TurningPoint(float(at), "speaker_2", "neutral", "happy") for at in range(10, 60, 10))
+    points = tuple(TurningPoint(10.0 * at, "speaker_2", "neutral", "happy") for at in range(1, number + 1))
     told = interpret(replace(timeline, turning_points=points), settings, "en-US").text
     assert told.count("the voice turns from neutral to happy") == 3
-    assert "It turns 2 more times." in told
+    assert f"It turns {more}." in told
 
 
 def test_no_speech(settings):

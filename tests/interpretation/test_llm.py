@@ -51,10 +51,27 @@ def test_its_text_is_used_and_it_is_named(endpoint, monkeypatch):
 
 def test_the_key_of_another_host_is_never_sent(endpoint, monkeypatch):
     monkeypatch.delenv("EMODAG_LLM_KEY", raising=False)
-    monkeypatch.setenv("OPENAI_API_KEY", "key-for-another-host")
+    for name in ("API_KEY", "ADMIN_KEY", "ORG_ID", "PROJECT_ID"):
+        monkeypatch.setenv(f"OPENAI_{name}", "for-another-host")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "authorization: for-another-host\nX-Gateway: for-another-host")
     with endpoint(lambda handler: answered(handler, completion("Angry."))) as (settings, requests):
         assert interpret(TIMELINE, settings, "en-US").source == "llm"
-    assert "key-for-another-host" not in str(requests)
+    ((_, headers, _),) = requests
+    assert headers.keys() == {"host", "authorization", "accept", "content-type", "content-length", "user-agent"}
+    assert headers["authorization"] == "Bearer none"
+    assert "for-another-host" not in str(requests)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "url"),
+    [("socks5://127.0.0.1:9", "http://localhost:9/v1"), ("", "http://[bad/v1"), ("", "http://localhost:port/v1")],
+)
+def test_an_address_or_proxy_that_cannot_be_used(settings, monkeypatch, proxy, url):
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    llm = settings.llm.model_copy(update={"base_url": url, "model": "tiny"})
+    told = interpret(TIMELINE, settings.model_copy(update={"llm": llm}), "en-US")
+    assert told.source == "evidence"
+    assert told.fallback.startswith("it could not be")
 
 
 def test_what_people_said_stays_data(settings):

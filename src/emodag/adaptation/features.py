@@ -14,6 +14,7 @@ import numpy as np
 from emodag.adaptation.groups import Groups
 from emodag.adaptation.rule import RESOLUTION, usable_std, weighed
 from emodag.errors import DataError
+from emodag.features.encoders.base import PREFIX
 from emodag.features.functionals import SPANS
 from emodag.params import Adaptation
 
@@ -55,9 +56,10 @@ class OwnFrames(NamedTuple):
 def _frame_features(names: Sequence[str]) -> set[str]:
     """The frame features that functionals describe: their means come first, one after the other.
 
-    A name like ``voiced_stretch_mean``, of a value of the clip, is none of them.
+    A name like ``voiced_stretch_mean``, of a value of the clip, is none of them, nor is ``embedding_0000_mean``.
     """
-    means = takewhile(lambda name: name.endswith("_mean"), names)
+    functionals = (name for name in names if not name.startswith(PREFIX))
+    means = takewhile(lambda name: name.endswith("_mean"), functionals)
     features = {name.removesuffix("_mean") for name in means}
     if not features or not {f"{feature}_std" for feature in features} <= set(names):
         raise DataError(

@@ -22,8 +22,8 @@ def augment(
     """Draw a variant of a clip.
 
     Each transform of the chain is applied, in order, with its own probability and with values drawn uniformly from its
-    range. Where chance would apply none, one is chosen at random, so that a variant always differs from its parent.
-    What cannot change a clip (noise relative to silence, say) is left out.
+    range. Where chance would apply none, one whose probability is not 0 is chosen at random, so that a variant
+    differs from its parent. What cannot change a clip (noise relative to silence, say) is left out.
 
     Args:
         samples: float32 ``[samples]`` at 16 kHz; not changed.
@@ -37,8 +37,9 @@ def augment(
     """
     possible = [transform for transform in chain if applies(transform, samples)]
     chosen = [transform for transform in possible if generator.random() < transform.p]
-    if not chosen and possible:
-        chosen = [possible[generator.integers(len(possible))]]
+    drawable = [transform for transform in possible if transform.p > 0]
+    if not chosen and drawable:
+        chosen = [drawable[generator.integers(len(drawable))]]
     settings = []
     variant = samples.astype(np.float32, copy=True)
     for transform in chosen:

@@ -92,7 +92,7 @@ def _require_training(corpora: dict[str, Role], what: str) -> None:
 
 def _with(text: str, within: str, name: str, value: str) -> str:
     section = _section(text, within)
-    key = name if isinstance(yaml.safe_load(name), str) else f"'{name}'"
+    key = name if isinstance(params.parse(name), str) else f"'{name}'"
     for found, old in section.value:
         if found.value == name:
             return text[: old.start_mark.index] + value + text[old.end_mark.index :]
@@ -139,8 +139,8 @@ def _read(path: Path) -> str:
 
 def _write(path: Path, within: str, text: str, expected: dict[str, Any]) -> None:
     """Replace the file, once it is sure that the edit did what was meant and nothing else."""
-    meant = yaml.safe_load(_read(path)) | {within: expected}
-    if yaml.safe_load(text) != meant:
+    meant = params.parse(_read(path)) | {within: expected}
+    if params.parse(text) != meant:
         raise ParamsError(f"{path}: cannot be edited safely; write there by hand: {within}: {expected}")
     with atomic_file(path) as partial:
         partial.write_bytes(text.encode("utf-8"))

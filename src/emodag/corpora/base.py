@@ -124,7 +124,8 @@ def all_files(folder: Path) -> Iterator[PurePosixPath]:
             folders.clear()
             continue
         entered.add(real)
-        folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
+        # Sorted, because of two links to one folder the first is followed.
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
         relative = PurePosixPath(Path(place).relative_to(folder).as_posix())
         found += [relative / name for name in names if not name.startswith(".") and not name.endswith(".dvc")]
     yield from sorted(found)

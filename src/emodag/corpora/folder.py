@@ -17,6 +17,7 @@ import hashlib
 import io
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
@@ -34,6 +35,7 @@ _SEXES = {"": None, "f": "female", "female": "female", "m": "male", "male": "mal
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
 _AGE = re.compile(r"\d{1,2}|1[01]\d")
 _SPLITS = frozenset({"train", "test", "dev", "val", "valid", "validation", "eval", "evaluation"})
+_COPY = re.compile(r".*~aug\d+", re.DOTALL)  # what augment calls the copies of a clip
 _LONGEST_STEM = 200  # bytes; file systems take 255 for a name, and stages add to it
 
 
@@ -140,7 +142,8 @@ def _table(folder: Path) -> dict[str, _Row] | None:
     """The rows of the folder's table by path, or None where it has no table.
 
     Raises:
-        CorpusError: a path points outside the folder, is told twice with different labels, or a column is missing.
+        CorpusError: a path points outside the folder, is told twice with different labels, a column is missing or
+            told twice, or a CSV file cannot be read.
     """
     tables = {}
     for path in sorted(folder.glob("*.csv")):
@@ -154,6 +157,11 @@ def _table(folder: Path) -> dict[str, _Row] | None:
             f"{folder}: several tables ({', '.join(tables)}); exactly one CSV file at the top is accepted"
         )
     ((name, (header, *rows)),) = tables.items()
+    # A column that has no name is not read.
+    if repeated := sorted(column for column, times in Counter(header).items() if column and times > 1):
+        raise CorpusError(
+            f"{folder / name}: the header names {', '.join(repeated)} more than once; accepted: once each"
+        )
     absent = [column for column in _REQUIRED if column not in header]
     if absent:
         raise CorpusError(f"{folder / name}: no column {', '.join(absent)}; found: {', '.join(header)}")
@@ -181,7 +189,10 @@ def _rows(path: Path) -> list[list[str]]:
     if not text.strip():
         return []
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
-    header, *rows = ([cell.strip() for cell in row] for row in csv.reader(io.StringIO(text), delimiter=delimiter))
+    try:
+        header, *rows = ([cell.strip() for cell in row] for row in csv.reader(io.StringIO(text), delimiter=delimiter))
+    except csv.Error as error:
+        raise CorpusError(f"{path}: not a CSV table that can be read: {error}") from None
     return [[column.lower() for column in header], *rows]
 
 
@@ -213,6 +224,8 @@ def _stem(path: PurePosixPath) -> str:
     stem = "__".join(path.with_suffix("").parts)
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in stem):
         raise NotAClip("bad_name", f"{str(path)!r}: the name holds control characters")
+    if _COPY.fullmatch(stem):
+        raise NotAClip("bad_name", f"{path}: names that end in ~aug and a number are kept for augmented copies")
     if len(stem.encode()) <= _LONGEST_STEM:
         return stem
     digest = hashlib.sha256(stem.encode()).hexdigest()[:16]

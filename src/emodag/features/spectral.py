@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import scipy.fft
 
-from emodag.audio import SAMPLE_RATE
+from emodag.audio import LOUDEST, SAMPLE_RATE
 from emodag.errors import DataError
 from emodag.params import Featurize, FrameGroups
 
@@ -28,7 +28,6 @@ CHROMA = 12
 TONNETZ = 6
 FLOOR = 1e-10  # power, as librosa's amin: -100 dB
 ZERO = 1e-10  # samples below this magnitude have no sign, as in librosa
-LOUDEST = 100.0  # a sample of more than this times full scale is none; and powers of three bins stay within float32
 
 #: Octave bands of the spectral contrast below its upper one, in Hz, and the share of a band's bins that make its peak.
 CONTRAST_EDGES = (0.0, 200.0, 400.0, 800.0, 1600.0, 3200.0, 6400.0)

@@ -63,6 +63,9 @@ def written(evidence: Evidence, settings: Interpret) -> str:
     except (openai.OpenAIError, ValueError) as error:
         # What is no JSON, or JSON of another form, ends here.
         raise LanguageModelError(f"its answer could not be read ({type(error).__name__})") from None
+    except Exception as error:
+        # Proxies, certificates and addresses that its client cannot use raise errors of many libraries.
+        raise LanguageModelError(f"it could not be asked ({type(error).__name__})") from None
 
 
 def messages(evidence: Evidence, lines: int) -> list[dict[str, str]]:
@@ -99,12 +102,29 @@ def _within(seconds: float, ask: Callable[[], Coroutine[Any, Any, str]]) -> str:
 async def _asked(sent: list[dict[str, str]], llm: LanguageModel) -> str:
     import openai
 
+    # Never the library's own variable: that key is for another host. Some key must be given.
+    key = os.environ.get(llm.key_variable) or "none"
+
+    async def only_what_is_meant(request: Any) -> None:
+        """Leave out what the library adds from variables of its own: organization, project and any header."""
+        shown = request.headers["Authorization"] if request.url.userinfo else f"Bearer {key}"
+        request.headers.clear()
+        request.headers.update(
+            {
+                "Host": request.url.netloc.decode("ascii"),
+                "Authorization": shown,
+                "Accept": "application/json",
+                "Content-Type": "application/json",
+                "Content-Length": str(len(request.content)),
+                "User-Agent": "emodag",
+            }
+        )
+
     # The evidence goes to the configured host: an answer that points elsewhere is not followed.
-    transport = openai.DefaultAsyncHttpxClient(follow_redirects=False)
+    transport = openai.DefaultAsyncHttpxClient(follow_redirects=False, event_hooks={"request": [only_what_is_meant]})
     async with openai.AsyncOpenAI(
         base_url=llm.base_url,
-        # Never the library's own variable: that key is for another host. Some key must be given.
-        api_key=os.environ.get(llm.key_variable) or "none",
+        api_key=key,
         timeout=llm.timeout,
         max_retries=0,
         http_client=transport,
