@@ -272,6 +272,7 @@ def test_a_folder_without_recordings_says_what_was_looked_for(tmp_path):
         ("name,start,end,emotion\na,0,1,happy\n", "no column speaker"),
         ("name,start,end,speaker,emotion\nb,0,1,A,happy\n", "no recording is called b"),
         ("name,start,end,speaker,emotion\na,0,1,A,merry\n", "merry"),
+        ("name,start,end,speaker,emotion\na,2,1,A,happy\n", r"emotions\.csv: .*end after start: 2\.0"),
         ("", "no readable table"),
     ],
 )
@@ -282,3 +283,94 @@ def test_emotions_that_fit_nothing_are_named(tmp_path, content, told):
     (raw / "emotions.csv").write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=told):
         organize_calls(raw, tmp_path / "out", jobs=1)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """``folder(texts, recordings)``: organizes a raw folder of such files and tones of 4 s; where, and what of it."""
+
+    def make(texts=None, recordings=("call.wav",), channels=1):
+        raw = tmp_path / "raw"
+        tone = 0.1 * np.sin(np.arange(4 * RATE) / 10)
+        for place in recordings:
+            (raw / place).parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(raw / place, np.repeat(tone[:, None], channels, axis=1), RATE)
+        for place, text in (texts or {}).items():
+            (raw / place).parent.mkdir(parents=True, exist_ok=True)
+            (raw / place).write_text(text, encoding="utf-8")
+        return tmp_path / "out", organize_calls(raw, tmp_path / "out", jobs=1)
+
+    return make
+
+
+def srt(text: str) -> str:
+    return f"1\n00:00:00,100 --> 00:00:00,900\n{text}\n"
+
+
+def turn(name: str) -> str:
+    return f"SPEAKER {name} 1 0.0 3.0 <NA> <NA> x <NA> <NA>\n"
+
+
+def test_a_recording_has_one_transcript_its_own_before_others(folder):
+    out, done = folder(
+        {
+            "a/call.srt": srt("elsewhere"),
+            "b/call.vtt": "WEBVTT\n\n" + srt("here"),
+            "b/call.json": '{"no": "transcript"}',
+            "b/call.csv": "start,end,text\n0,1,here\n",
+        },
+        ["b/call.wav"],
+    )
+    assert [line.text for line in Calls(out).lines("call")] == ["here"]
+    assert done.transcribed == 1
+    assert set(done.notes["name"]) == {"call"}
+    assert sorted(done.notes["note"]) == [
+        f"{left} is left out, for b/call.vtt is its transcript" for left in ("a/call.srt", "b/call.csv", "b/call.json")
+    ]
+    assert not done.passed_over
+
+
+def test_what_is_felt_in_a_rejected_recording_is_a_note(folder):
+    rows = "name,start,end,speaker,emotion\ncall,0,1,A,happy\nbroken,0,1,A,sad\n"
+    out, done = folder({"broken.mp3": "no audio", "broken.rttm": turn("broken"), "emotions.csv": rows})
+    assert list(schema.read(out / contracts.EMOTIONS_FILE, contracts.EMOTIONS)["name"]) == ["call"]
+    assert sorted(done.notes.itertuples(index=False, name=None)) == [
+        ("broken", "emotions are told of it, and it was rejected"),
+        ("broken", "turns are told of it, and there is no such recording"),
+    ]
+    assert done.referenced == 0  # the only recording that is left is not who the turns are of
+
+
+def test_what_cannot_be_kept_is_rejected_with_a_reason(folder, tmp_path):
+    with pytest.raises(CorpusError, match="9 channels: expected 8 at most"):
+        folder(channels=9)
+    soundfile.write(tmp_path / "raw" / "Summary.wav", np.zeros(RATE), RATE)
+    soundfile.write(tmp_path / "raw" / "eight.wav", np.zeros((RATE, 8)), RATE)
+    done = organize_calls(tmp_path / "raw", tmp_path / "again", jobs=1)
+    assert dict(zip(done.rejected["path"], done.rejected["reason"], strict=True)) == {
+        "Summary.wav": "reserved_name",
+        "call.wav": "too_many_channels",
+    }
+    assert list(done.recordings["name"]) == ["eight"]
+
+
+def test_what_is_scored_comes_back_under_any_name_and_what_fits_none_is_noted(folder):
+    out, done = folder(
+        {"a.rttm": turn("my%20call"), "a.uem": "my%20call 1 0 2.5\nother 1 0 1\n"}, ["my call.wav", "b.wav"]
+    )
+    calls = Calls(out)
+    assert list(calls.scopes) == list(calls.references) == ["my call"]
+    assert calls.scopes["my call"].duration() == 2.5
+    assert list(done.notes.itertuples(index=False, name=None)) == [
+        ("other", "what is scored is told of it, and there is no such recording whose turns are known")
+    ]
+
+
+def test_turns_are_of_the_recording_of_the_very_same_name(folder):
+    out, _ = folder({"a.rttm": turn("cafe")}, ["cafe.wav", "café.wav"])
+    assert list(Calls(out).references) == ["cafe"]
+
+
+def test_turns_of_one_name_are_not_shared_by_recordings_alike(folder):
+    with pytest.raises(DataError, match="the turns of cafe may be of"):
+        folder({"a.rttm": turn("cafe")}, ["café.wav", "cafè.wav"])

@@ -36,10 +36,26 @@ def test_a_name_is_found_whatever_became_of_its_accents():
     assert references.of_recording("other", known, only=True) is None
 
 
+def test_names_that_differ_by_case_alone_are_not_taken_for_each_other():
+    known = {"Anna": "first", "anna": "second", "Café": "third"}
+    assert references.of_recording("Anna", known) == "first"
+    assert references.of_recording("anna", known) == "second"
+    assert references.of_recording("cafe", known) == "third"
+    with pytest.raises(DataError, match="ANNA: Anna, anna differ from it by accents or case alone"):
+        references.of_recording("ANNA", known)
+
+
+def test_a_byte_order_mark_hides_no_first_line(tmp_path):
+    uem, turns = tmp_path / "a.uem", tmp_path / "a.rttm"
+    uem.write_text("one 1 0 5\n", encoding="utf-8-sig")
+    turns.write_text("SPEAKER one 1 0.0 2.0 <NA> <NA> x <NA> <NA>\n", encoding="utf-8-sig")
+    assert list(references.scopes([uem])) == list(references.references([turns])) == ["one"]
+
+
 def test_scopes_are_read_from_uem(tmp_path):
-    (tmp_path / "a.uem").write_text("; a comment\none NA 0.0 10.0\none 1 20 30\n\ntwo 1 0 5\n")
+    (tmp_path / "a.uem").write_text("; a comment\none NA 0.0 10.0\none 1 20 30\n\nmy%20two 1 0 5\n")
     assert references.scopes([tmp_path / "a.uem"]) == {
-        "one": Timeline([Segment(0, 10), Segment(20, 30)]), "two": Timeline([Segment(0, 5)])
+        "one": Timeline([Segment(0, 10), Segment(20, 30)]), "my two": Timeline([Segment(0, 5)])
     }  # fmt: skip
     (tmp_path / "b.uem").write_text("one 0 10\n")
     with pytest.raises(DataError, match="line 1: 'one 0 10': expected NAME CHANNEL START END"):

@@ -60,6 +60,8 @@ def test_lines_by_start(tmp_path, name, content):
         ("a.csv", b"start,end,text\nsoon,2,x\n", "could not convert string to float: 'soon'"),
         ("a.csv", b"start,end,text\n3,2,backwards\n", "from 3.0 to 2.0 s: 'backwards'"),
         ("a.csv", b"start,end,text\nnan,2,never\n", "from nan to 2.0 s"),
+        ("a.json", b'[{"start": 0, "end": 1, "text": 7}]', "the text is 7: expected a string"),
+        ("a.csv", b"start,end,text\n0,1," + b"x" * 140_000, "field larger than field limit (131072)"),
         ("a.srt", b"just words", "no cue like 00:00:01.000 --> 00:00:02.500"),
         ("a.vtt", b"\xff\xfe", "not UTF-8 at byte 0"),
     ],

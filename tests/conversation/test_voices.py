@@ -10,6 +10,7 @@ from emodag import audio
 from emodag.conversation.analysis import analyse
 from emodag.conversation.voices import summary, told, voices
 from emodag.diarization.base import for_conversations
+from emodag.diarization.evaluation import evaluate
 from emodag.listening import Sound
 from emodag.recognition import read
 from emodag.synthesis import synthesize
@@ -36,6 +37,14 @@ def parties(clips):
 def sound(samples, rate=audio.SAMPLE_RATE) -> Sound:
     samples = np.asarray(samples, np.float32)
     return Sound("call.wav", audio.to_pcm16(samples.reshape(len(samples), -1)), rate)
+
+
+def heard(found, speaker, count) -> np.ndarray:
+    """Of so many samples, those in which a speaker speaks."""
+    inside = np.zeros(count, bool)
+    for segment in found.annotation.label_timeline(speaker):
+        inside[round(segment.start * 16_000) : round(segment.end * 16_000)] = True
+    return inside
 
 
 def music(seconds: float = 12.0) -> np.ndarray:
@@ -81,12 +90,8 @@ def test_a_party_in_each_channel_needs_no_clustering(parties, diarizer, plain, s
     found = voices(sound(parties), diarizer)
     assert found.channels == {"SPEAKER_00": 0, "SPEAKER_01": 1}
     for speaker, channel in found.channels.items():
-        speech = found.annotation.label_timeline(speaker)
         loud = np.abs(parties[:, channel]) > 0.05
-        inside = np.zeros(len(parties), bool)
-        for segment in speech:
-            inside[round(segment.start * 16_000) : round(segment.end * 16_000)] = True
-        assert inside[loud].mean() > 0.95
+        assert heard(found, speaker, len(parties))[loud].mean() > 0.95
     timeline = analyse(found, plain, settings)
     assert any("each party has a channel of its own" in note for note in timeline.notes)
     assert {turn.speaker for turn in timeline.turns} == {"SPEAKER_00", "SPEAKER_01"}
@@ -129,6 +134,44 @@ def test_ten_speakers_are_at_most_ten_and_nobody_is_missed(ten, speakers, diariz
     said = sum(found.annotation.label_duration(label) for label in labels)
     assert sum(each.speech for each in timeline.speakers) == pytest.approx(said, rel=0.1)
     assert any(turn.feeling for turn in timeline.turns)
+
+
+def errors(found, truth) -> dict:
+    """What is wrong, as shares of the speech, where nothing within 0.1 s of a boundary counts."""
+    return evaluate(truth.annotation, found.annotation, collar=0.1).summary()
+
+
+def crosstalk(samples, decibels):
+    """Each of two channels heard in the other, so far below."""
+    return samples + np.float32(10 ** (decibels / 20)) * samples[:, ::-1]
+
+
+@pytest.mark.parametrize("decibels", [-30, -20])
+@pytest.mark.parametrize("balance", [1.0, 0.25], ids=["as loud", "12 dB apart"])
+def test_what_a_channel_hears_of_the_other_is_no_turn_of_its_party(parties, diarizer, decibels, balance):
+    samples = parties * np.array([1, balance], np.float32)
+    truth = voices(sound(samples), diarizer)
+    found = voices(sound(crosstalk(samples, decibels)), diarizer)
+    assert found.channels == truth.channels
+    wrong = errors(found, truth)
+    assert wrong["false_alarm"] < 0.06  # without a comparison of the channels, 0.4 to 1
+    assert wrong["miss"] + wrong["confusion"] < 0.02
+
+
+@pytest.mark.parametrize("decibels", [-30, -20])
+def test_who_speak_at_once_are_both_heard_through_crosstalk(clips, diarizer, decibels):
+    first, second = (np.concatenate(clips[speaker][:6]) for speaker in (sorted(clips)[0], sorted(clips)[-1]))
+    # The second begins 4 s before the first ends.
+    samples = np.zeros((len(first) + len(second) - 64_000, 2), np.float32)
+    samples[: len(first), 0] = first
+    samples[-len(second) :, 1] = second
+    found = voices(sound(crosstalk(samples, decibels)), diarizer)
+    assert found.channels == {"SPEAKER_00": 0, "SPEAKER_01": 1}
+    at_once = slice(len(samples) - len(second), len(first))
+    for speaker, channel in found.channels.items():
+        loud = np.abs(samples[at_once, channel]) > 0.05
+        assert heard(found, speaker, len(samples))[at_once][loud].mean() > 0.95
+    assert errors(found, voices(sound(samples), diarizer))["false_alarm"] < 0.06
 
 
 def test_both_in_both_channels_are_diarized_as_one_recording(parties, diarizer):

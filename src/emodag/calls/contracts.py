@@ -53,6 +53,7 @@ EMOTIONS = pa.DataFrameSchema(
         "speaker": pa.Column(str, coerce=True),
         "emotion": pa.Column(str, pa.Check.isin(labels.EMOTIONS), coerce=True),
     },
+    checks=pa.Check(lambda table: table["end"] > table["start"], name="end after start"),
     strict=True,
     ordered=True,
     name="emotions",

@@ -2,8 +2,8 @@
 
 A folder may hold, in any folders below it, recordings of any format; RTTM files that tell who speaks when, and UEM
 files that tell what of it counts; transcripts that are named as their recording (``.srt``, ``.vtt``, ``.json``,
-``.csv``); and ``emotions.csv`` with the columns ``name``, ``start``, ``end``, ``speaker`` and ``emotion``. Every
-recording ends in the table of recordings or in ``rejected.csv`` with a reason.
+``.csv``), one for each; and ``emotions.csv`` with the columns ``name``, ``start``, ``end``, ``speaker`` and
+``emotion``. Every recording ends in the table of recordings or in ``rejected.csv`` with a reason.
 """
 
 from __future__ import annotations
@@ -26,6 +26,12 @@ from emodag.files import atomic_file
 from emodag.parallel import parallel_map
 
 REJECTED, NOTES = ["path", "reason", "detail"], ["name", "note"]
+
+#: What no recording can be called: the folder's own summary.csv lies beside the tables of the recordings.
+_SUMMARY = "summary"
+
+#: FLAC holds no more.
+_MOST_CHANNELS = 8
 
 
 @dataclass
@@ -83,7 +89,9 @@ def organize_calls(raw: Path, out: Path, *, jobs: int = 0) -> OrganizedCalls:
     files = [path for path in files if is_text(path)]
     named: dict[str, PurePosixPath] = {}
     for path in filter(listening.is_recording, files):
-        if path.stem in named:
+        if path.stem.casefold() == _SUMMARY:
+            rejected.append((str(path), "reserved_name", "summary.csv is of the whole folder: rename the recording"))
+        elif path.stem in named:
             rejected.append((str(path), "duplicate_name", f"{named[path.stem]} is called {path.stem}, too"))
         else:
             named[path.stem] = path
@@ -111,10 +119,13 @@ def organize_calls(raw: Path, out: Path, *, jobs: int = 0) -> OrganizedCalls:
     schema.write(recordings, contracts.RECORDINGS, out / contracts.RECORDINGS_FILE)
     names = list(recordings["name"])
     known = [path for path in files if not listening.is_recording(path)]
-    referenced, lost = _keep_references(raw, known, names, out)
-    transcribed = _keep_lines(raw, known, names, out)
-    used = _keep_emotions(raw, known, names, out) | transcribed
-    notes += lost
+    out_of_use = {PurePosixPath(path).stem for path, *_ in rejected} - set(names)
+    referenced, lost = _keep_references(raw, known, names, out_of_use, out)
+    sources = dict(zip(names, map(PurePosixPath, recordings["source"]), strict=True))
+    transcribed, of_lines, doubled = _keep_lines(raw, known, sources, out)
+    of_emotions, unheard = _keep_emotions(raw, known, names, out_of_use, out)
+    used = of_lines | of_emotions
+    notes += lost + doubled + unheard
     tables = {
         "rejected.csv": pd.DataFrame(sorted(rejected), columns=REJECTED),
         "notes.csv": pd.DataFrame(notes, columns=NOTES),
@@ -128,7 +139,7 @@ def organize_calls(raw: Path, out: Path, *, jobs: int = 0) -> OrganizedCalls:
         tables["rejected.csv"],
         tables["notes.csv"],
         referenced,
-        len(transcribed),
+        transcribed,
         Counter(path.suffix.lower() for path in of_no_use),
     )
 
@@ -140,73 +151,105 @@ def _converted(item: tuple[str, PurePosixPath], *, raw: Path, out: Path) -> _Con
         sound = listening.read(raw / path)
     except AudioError as error:
         return _Converted(reason=error.reason, detail=error.detail)
+    if (channels := sound.pcm.shape[1]) > _MOST_CHANNELS:
+        return _Converted(reason="too_many_channels", detail=f"{channels} channels: expected {_MOST_CHANNELS} at most")
     soundfile.write(out / "recordings" / f"{name}.flac", sound.pcm, audio.SAMPLE_RATE, format="FLAC", subtype="PCM_16")
     digest = audio.md5(np.ascontiguousarray(sound.pcm))
     return _Converted(sound.duration, sound.pcm.shape[1], sound.rate, digest, sound.notes)
 
 
 def _keep_references(
-    raw: Path, known: list[PurePosixPath], names: list[str], out: Path
+    raw: Path, known: list[PurePosixPath], names: list[str], rejected: set[str], out: Path
 ) -> tuple[int, list[tuple[str, str]]]:
     """Write who speaks when, and what of it counts, under the recordings' names; how many, and what fits none."""
-    from emodag.diarization.turns import write_rttm
+    from emodag.diarization.turns import rttm_uri, write_rttm
 
     told = references.references([raw / path for path in known if path.suffix.lower() == ".rttm"])
     scopes = references.scopes([raw / path for path in known if path.suffix.lower() == ".uem"])
     only = len(names) == 1
-    found = {name: references.of_recording(name, told, only=only) for name in names}
+    known_names = rejected.union(names)
+    found = {name: references.of_recording(name, _for(name, known_names, told), only=only) for name in names}
     found = {name: annotation for name, annotation in found.items() if annotation is not None}
+    takers = Counter(map(id, found.values()))
     for name, annotation in found.items():
+        if takers[id(annotation)] > 1:
+            raise DataError(f"{raw}: the turns of {annotation.uri} may be of {name} or of another recording alike")
         annotation.uri = name
     if found:
         write_rttm(out / contracts.REFERENCE_FILE, found.values())
-    counted = {name: references.of_recording(name, scopes, only=only) for name in found}
+    counted = {name: references.of_recording(name, _for(name, known_names, scopes), only=only) for name in found}
     lines = [
-        f"{name} 1 {segment.start:.3f} {segment.end:.3f}\n"
+        f"{rttm_uri(name)} 1 {segment.start:.3f} {segment.end:.3f}\n"
         for name, scope in counted.items()
         for segment in scope or ()
     ]
     if lines:
         (out / contracts.SCOPE_FILE).write_text("".join(lines), encoding="utf-8")
-    used = {id(annotation) for annotation in found.values()}
+    used = {id(each) for each in (*found.values(), *counted.values())}
     lost = [
         (name, "turns are told of it, and there is no such recording") for name in told if id(told[name]) not in used
+    ]
+    lost += [
+        (name, "what is scored is told of it, and there is no such recording whose turns are known")
+        for name in scopes
+        if id(scopes[name]) not in used
     ]
     return len(found), lost
 
 
-def _keep_lines(raw: Path, known: list[PurePosixPath], names: list[str], out: Path) -> set[PurePosixPath]:
-    """Write what transcripts say of the recordings; the files that do."""
-    wanted = set(names)
-    files = [
-        path
-        for path in known
-        if path.suffix.lower() in transcripts.ACCEPTED and path.stem in wanted and path.name != contracts.TOLD_EMOTIONS
-    ]
-    rows = [(path.stem, *line) for path in files for line in transcripts.read(raw / path)]
+def _for(name: str, names: set[str], known: dict) -> dict:
+    """What may be told of a recording: what bears the very name of another is that one's alone."""
+    return {each: value for each, value in known.items() if each == name or each not in names}
+
+
+def _keep_lines(
+    raw: Path, known: list[PurePosixPath], sources: dict[str, PurePosixPath], out: Path
+) -> tuple[int, set[PurePosixPath], list[tuple[str, str]]]:
+    """Write what the transcript of each recording says; how many have one, all that are named so, and which are left.
+
+    Several of one name are the same words in other formats, or of another recording of that name: the one beside the
+    recording goes first, then the order of :data:`emodag.conversation.transcripts.ACCEPTED`.
+    """
+    files: dict[str, list[PurePosixPath]] = {}
+    for path in known:
+        is_transcript = path.suffix.lower() in transcripts.ACCEPTED and path.name != contracts.TOLD_EMOTIONS
+        if is_transcript and path.stem in sources:
+            files.setdefault(path.stem, []).append(path)
+    rows, left = [], []
+    for name, its in files.items():
+        order = transcripts.ACCEPTED.index
+        ranked = sorted((path.parent != sources[name].parent, order(path.suffix.lower()), path) for path in its)
+        first, *others = [path for *_, path in ranked]
+        rows += [(name, *line) for line in transcripts.read(raw / first)]
+        left += [(name, f"{path} is left out, for {first} is its transcript") for path in others]
     if files:
         table = pd.DataFrame(rows, columns=list(contracts.LINES.columns))
         schema.write(table, contracts.LINES, out / contracts.LINES_FILE)
-    return set(files)
+    return len(files), {path for its in files.values() for path in its}, left
 
 
-def _keep_emotions(raw: Path, known: list[PurePosixPath], names: list[str], out: Path) -> set[PurePosixPath]:
-    """Write which emotions are known; the files that told so."""
+def _keep_emotions(
+    raw: Path, known: list[PurePosixPath], names: list[str], rejected: set[str], out: Path
+) -> tuple[set[PurePosixPath], list[tuple[str, str]]]:
+    """Write which emotions are known; the files that told so, and what is told of recordings that were rejected."""
     files = [path for path in known if path.name == contracts.TOLD_EMOTIONS]
     parts = []
     for path in files:
         try:
-            parts.append(pd.read_csv(raw / path, dtype={"name": str, "speaker": str}))
+            table = pd.read_csv(raw / path, dtype={"name": str, "speaker": str})
         except (ValueError, OSError) as error:
             raise DataError(f"{raw / path}: no readable table: {error}") from None
-        missing = [column for column in contracts.EMOTIONS.columns if column not in parts[-1]]
-        if missing:
-            raise DataError(
-                f"{raw / path}: no column {', '.join(missing)}; expected {', '.join(contracts.EMOTIONS.columns)}"
-            )
-    if parts:
-        table = pd.concat(parts, ignore_index=True)[list(contracts.EMOTIONS.columns)]
-        if unknown := sorted(set(table["name"]) - set(names)):
-            raise DataError(f"{raw / files[0]}: no recording is called {', '.join(unknown[:5])}")
+        columns = list(contracts.EMOTIONS.columns)
+        if missing := [column for column in columns if column not in table]:
+            raise DataError(f"{raw / path}: no column {', '.join(missing)}; expected {', '.join(columns)}")
+        if unknown := sorted(set(table["name"].astype(str)) - rejected.union(names)):
+            raise DataError(f"{raw / path}: no recording is called {', '.join(unknown[:5])}")
+        parts.append(schema.validate(table[columns], contracts.EMOTIONS, raw / path))
+    if not parts:
+        return set(), []
+    table = pd.concat(parts, ignore_index=True)
+    lost = sorted(set(table["name"]) & rejected)
+    table = table[~table["name"].isin(rejected)]
+    if len(table):
         schema.write(table, contracts.EMOTIONS, out / contracts.EMOTIONS_FILE)
-    return set(files)
+    return set(files), [(name, "emotions are told of it, and it was rejected") for name in lost]

@@ -56,15 +56,19 @@ def references(paths: Sequence[Path]) -> dict[str, Annotation]:
 def scopes(paths: Sequence[Path]) -> dict[str, Timeline]:
     """What of each recording is scored, from UEM files: ``name channel start end``, in seconds.
 
+    Names are encoded as in RTTM, by :func:`~emodag.diarization.turns.rttm_uri`.
+
     Raises:
         DataError: a file cannot be read, or a line of it is no such stretch.
     """
+    from urllib.parse import unquote
+
     from pyannote.core import Segment, Timeline
 
     found: dict[str, Timeline] = {}
     for path in paths:
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"{path}: cannot be read as UEM: {error}") from None
         for number, line in enumerate(lines, start=1):
@@ -75,22 +79,31 @@ def scopes(paths: Sequence[Path]) -> dict[str, Timeline]:
                 stretch = Segment(float(start), float(end))
             except ValueError:
                 raise DataError(f"{path}, line {number}: {line!r}: expected NAME CHANNEL START END") from None
-            found.setdefault(name, Timeline()).add(stretch)
+            found.setdefault(unquote(name), Timeline()).add(stretch)
     return found
 
 
 def of_recording(name: str, known: Mapping[str, Known], *, only: bool = False) -> Known | None:
-    """What is known under a recording's name; accents and their encoding do not matter, since tools drop them.
+    """What is known under a recording's name, or else under one that differs by accents or case, which tools drop.
 
     Args:
         name: of the recording.
         known: by name.
         only: whether this is the only recording: then what is known of the only one is its own, whatever its name.
+
+    Raises:
+        DataError: several names differ from the recording's by accents or case, and none is the same.
     """
-    plain = {_plain(each): value for each, value in known.items()}
-    if only and len(plain) == 1:
-        return next(iter(plain.values()))
-    return plain.get(_plain(name))
+    if name in known:
+        return known[name]
+    if only and len(known) == 1:
+        return next(iter(known.values()))
+    alike = [each for each in known if _plain(each) == _plain(name)]
+    if len(alike) > 1:
+        raise DataError(
+            f"{name}: {', '.join(alike)} differ from it by accents or case alone: expected the very same name"
+        )
+    return known[alike[0]] if alike else None
 
 
 def _plain(name: str) -> str:

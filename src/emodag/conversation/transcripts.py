@@ -54,7 +54,7 @@ def read(path: str | Path) -> list[Line]:
     reader = {".json": _of_json, ".csv": _of_csv}.get(kind, _of_subtitles)
     try:
         lines = sorted(line for line in reader(content) if line.text)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise DataError(f"{path}: not a transcript: {_told(error)}") from None
     for line in lines:
         if not 0 <= line.start <= line.end:
@@ -100,6 +100,8 @@ def _of_csv(content: str) -> Iterator[Line]:
 
 def _line(fields: dict) -> Line:
     text = fields["text"]
+    if not isinstance(text, str | None):
+        raise ValueError(f"the text is {str(text)[:40]}: expected a string")
     return Line(float(fields["start"]), float(fields["end"]), " ".join((text or "").split()))
 
 

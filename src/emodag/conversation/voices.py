@@ -59,8 +59,9 @@ def told(sound: Sound, annotation: Annotation) -> Voices:
 def voices(sound: Sound, diarizer: Diarizer, speakers: int | None = None) -> Voices:
     """Find who speaks when.
 
-    Where each channel holds one party, voice activity in each tells all, and the parties are labelled in the order of
-    the channels. Other recordings are diarized as the mean of their channels.
+    Where each channel holds one party, voice activity in each tells all but what is heard of the others, which goes by
+    level, and the parties are labelled in the order of the channels. Other recordings are diarized as the mean of their
+    channels.
 
     Args:
         sound: the recording.
@@ -71,14 +72,15 @@ def voices(sound: Sound, diarizer: Diarizer, speakers: int | None = None) -> Voi
     from pyannote.core import Annotation
 
     from emodag.diarization.base import speaker_name
-    from emodag.diarization.tracks import separate_tracks
+    from emodag.diarization.tracks import separate_tracks, without_crosstalk
 
     channels = sound.pcm.shape[1]
     if channels > 1 and speakers in (None, channels) and separate_tracks(sound.pcm):
         found = Annotation(uri=sound.name)
-        for channel in range(channels):
-            speech = diarizer.diarize(sound.pcm[:, channel], speakers=1, uri=sound.name)
-            for segment in speech.get_timeline().support():
+        speech = [diarizer.diarize(sound.pcm[:, channel], speakers=1) for channel in range(channels)]
+        heard_in = [each.get_timeline().support() for each in speech]
+        for channel, segments in enumerate(without_crosstalk(sound.pcm, heard_in)):
+            for segment in segments:
                 found[segment, channel] = speaker_name(channel)
         heard = {speaker_name(channel): channel for channel in range(channels)}
         return Voices(found, sound, {speaker: heard[speaker] for speaker in found.labels()})

@@ -135,7 +135,7 @@ def read_rttm(path: str | Path) -> dict[str, Annotation]:
 
     found: dict[str, Annotation] = {}
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as RTTM: {error}") from None
     for number, line in enumerate(lines, start=1):
