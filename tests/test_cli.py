@@ -277,6 +277,7 @@ def test_predict_answers_the_others_where_one_is_broken(checkout, call, monkeypa
     assert out.startswith(f"{call}: ")
     assert err.startswith("error: not_audio: params.yaml")
     assert "Traceback" not in err
+    assert run(checkout, monkeypatch, capsys, "predict", "--one-voice", "params.yaml", call) == (status, out, err)
 
 
 def test_a_model_that_heard_a_synthesiser_alone_is_said_to(checkout, call, monkeypatch, capsys):
@@ -314,6 +315,19 @@ def test_diarize_writes_turns_and_scores_them(checkout, call, monkeypatch, capsy
     (scored,) = json.loads(run(checkout, monkeypatch, capsys, "diarize", call, *options)[1])
     assert scored["errors"]["0"]["der"] == pytest.approx(0, abs=0.01)
     assert list(scored["speakers"]) == sorted(found.labels())
+
+
+def test_the_only_recording_is_scored_where_the_only_uem_says_whatever_it_is_called(
+    checkout, call, monkeypatch, capsys
+):
+    (checkout / "scope.uem").write_text("another 1 0.000 2.000\n")
+    options = ("--json", "--reference", "call.rttm", "--uem", "scope.uem")
+    (scored,) = json.loads(run(checkout, monkeypatch, capsys, "diarize", call, *options)[1])
+    (checkout / "scope.uem").write_text("one 1 0.000 2.000\ntwo 1 0.000 2.000\n")
+    _, out, err = run(checkout, monkeypatch, capsys, "diarize", call, *options)
+    (whole,) = json.loads(out)
+    assert "scored as a whole, for no UEM is of call" in err
+    assert scored["errors"]["0"]["speech"] <= 2.01 < whole["errors"]["0"]["speech"]
 
 
 def test_diarize_with_one_speaker_finds_one(checkout, call, monkeypatch, capsys):
@@ -400,33 +414,65 @@ def test_record_without_a_microphone_says_so_before_it_loads_a_model(checkout, m
     def refuse(**_):
         raise PortAudioError("no default input device")
 
-    card = types.SimpleNamespace(InputStream=refuse, PortAudioError=PortAudioError)
+    card = types.SimpleNamespace(check_input_settings=refuse, PortAudioError=PortAudioError)
     monkeypatch.setitem(sys.modules, "sounddevice", card)
     status, out, err = run(checkout, monkeypatch, capsys, "record", "--models", "nowhere")
     assert (status, out) == (1, "")
     assert err.startswith("error: no_microphone: no microphone can be opened (no default input device)")
 
 
-def test_record_listens_and_keeps_the_sound(checkout, spoken_corpus, monkeypatch, capsys):
-    from emodag.recognition import read
+def sound_card(monkeypatch, samples):
+    """Stand in for a sound card whose microphone hears these samples, and is then unplugged."""
 
-    samples = np.concatenate([read(path) for path in spoken_corpus.clips[:3]])
+    class PortAudioError(Exception):
+        pass
 
     class Stream(contextlib.AbstractContextManager):
         def __init__(self, **_):
             self.at = 0
+
+        def start(self):
+            return None
 
         def __exit__(self, *_):
             return None
 
         def read(self, count):
             self.at += count
-            return samples[self.at - count : self.at, None], False
+            if self.at > len(samples):
+                raise PortAudioError("Device unavailable")
+            return samples[self.at - count : self.at, None], self.at == count
 
-    monkeypatch.setitem(sys.modules, "sounddevice", types.SimpleNamespace(InputStream=Stream, PortAudioError=OSError))
-    status, out, _ = run(checkout, monkeypatch, capsys, "record", "--seconds", 4.5, "--out", "kept.flac")
+    card = types.SimpleNamespace(
+        InputStream=Stream, PortAudioError=PortAudioError, check_input_settings=lambda **_: None
+    )
+    monkeypatch.setitem(sys.modules, "sounddevice", card)
+
+
+def test_record_listens_and_keeps_the_sound(checkout, spoken_corpus, monkeypatch, capsys):
+    from emodag.recognition import read
+
+    samples = np.concatenate([read(path) for path in spoken_corpus.clips[:3]])
+    sound_card(monkeypatch, samples)
+    status, out, err = run(checkout, monkeypatch, capsys, "record", "--seconds", 4.5, "--out", "kept.flac")
     assert status == 0
     lines = out.splitlines()
     assert sum(line.strip().startswith(("2.0 s", "4.0 s")) for line in lines) == 2
     assert "heard" in lines
+    assert "overflows: 1" in err
     np.testing.assert_array_equal(read(checkout / "kept.flac"), samples[:72_000])
+
+
+def test_record_keeps_what_an_unplugged_microphone_has_heard(checkout, spoken_corpus, monkeypatch, capsys):
+    from emodag.recognition import read
+
+    samples = read(spoken_corpus.clips[0])[:8000]
+    sound_card(monkeypatch, samples)
+    status, out, err = run(checkout, monkeypatch, capsys, "record", "--out", "half.flac")
+    assert status == 1
+    assert out.splitlines() == ["heard", "0.5 s, no speech was found"]
+    assert "error: microphone_lost: the microphone failed after 0.5 s (Device unavailable); what was" in err
+    np.testing.assert_array_equal(read(checkout / "half.flac"), samples)
+    status, out, err = run(checkout, monkeypatch, capsys, "record", "--out", "params.yaml/half.flac")
+    assert (status, out) == (1, "")
+    assert "params.yaml/half.flac: cannot be written: " in err

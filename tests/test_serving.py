@@ -98,7 +98,12 @@ def test_what_the_model_is_not_sure_of_is_unknown(hearing_bundle, files, tmp_pat
         ({"samples": [0.1, 0.2]}, "row 0: `samples` need their `rate` in Hz"),
         ({"samples": [0.1, 0.2], "rate": 0}, "row 0: `samples` need their `rate` in Hz, found 0"),
         ({"samples": [], "rate": 16_000}, "row 0: `samples` are empty"),
+        ({"samples": [0.1, 0.2], "rate": 16_000.5}, "row 0: `samples` need their `rate` in Hz, found 16000.5"),
+        ({"samples": [0.1, 0.2], "rate": "16 kHz"}, "row 0: `samples` need their `rate` in Hz"),
         ({"samples": [0.1, float("nan")], "rate": 16_000}, "row 0: `samples` are not finite"),
+        ({"samples": [[0.1], [0.2]], "rate": 16_000}, "row 0: `samples` are no list of numbers"),
+        ({"samples": ["loud"], "rate": 16_000}, "row 0: `samples` are no list of numbers"),
+        ({"samples": [0.0, -12_000.0], "rate": 16_000}, "row 0: too_loud: the recording: samples reach 1.2e.04; full scale is 1"),
     ],
 )
 def test_what_is_no_recording_is_refused_with_its_row(model, row, message):
@@ -189,8 +194,9 @@ def served(folder: Path, place: Path):
         process.wait(20)
 
 
-def ask(address: str, rows: pd.DataFrame) -> tuple[int, dict]:
-    body = json.dumps({"dataframe_records": rows.to_dict("records")}).encode()
+def ask(address: str, rows: pd.DataFrame | list[dict]) -> tuple[int, dict]:
+    records = rows if isinstance(rows, list) else rows.to_dict("records")
+    body = json.dumps({"dataframe_records": records}).encode()
     request = urllib.request.Request(f"{address}/invocations", body, {"Content-Type": "application/json"})
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:
@@ -205,6 +211,15 @@ def test_the_server_of_mlflow_answers_for_files_and_samples(folder, model, files
             status, answer = ask(address, sent)
             assert status == 200
             pd.testing.assert_frame_equal(pd.DataFrame(answer["predictions"]), model.predict(sent), atol=1e-4)
+        # Row by row, as docs/serving.md says, and with whole numbers among them.
+        mixed = [{"path": files[0]}, {"samples": [0, 2, -1, *as_samples(files)["samples"][1]], "rate": 16_000}]
+        status, answer = ask(address, pd.DataFrame({"path": files[:1]}))
+        alone = answer["predictions"][0]
+        status, answer = ask(address, mixed)
+        assert status == 200
+        assert answer["predictions"][0] == pytest.approx(alone, abs=1e-4)
+        assert answer["predictions"][1]["emotion"] == "angry"
+        assert ask(address, [{"samples": [0, 1, 2, -1] * 4000, "rate": 16_000}])[0] == 200
         status, answer = ask(address, pd.DataFrame({"path": ["/no/such.wav"]}))
         assert status == 400
         assert "row 0" in answer["message"]

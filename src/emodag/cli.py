@@ -8,13 +8,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from emodag.errors import CorpusError, DataError, EmodagError
+from emodag.errors import AudioError, CorpusError, DataError, EmodagError
 
 if TYPE_CHECKING:
     from emodag.params import Diarize
@@ -328,16 +327,20 @@ def predict(
         raise typer.BadParameter("give either --json or --csv")
     names = _recordings(files)
     recogniser = _recogniser(models)
-    answers, failed = [], 0
+    answers, failed = [], []
+
+    def left_out(error: EmodagError) -> None:
+        print(f"error: {error}", file=sys.stderr)
+        failed.append(error)
+
     for group in [names] if one_voice else [[name] for name in names]:
         try:
-            found = hearing.hear(recogniser, group)
+            found = hearing.hear(recogniser, group, left_out)
         except EmodagError as error:
-            print(f"error: {error}", file=sys.stderr)
-            failed += 1
+            left_out(error)
             continue
         answers += found
-        if not (as_json or as_csv):
+        if found and not (as_json or as_csv):
             print("\n".join(line for answer in found for line in answer.told()))
     if as_json:
         print(json.dumps([answer.described() for answer in answers], indent=2, ensure_ascii=False))
@@ -421,7 +424,10 @@ def diarize(
             print(f"{name}: not scored, for no reference is called {title}", file=sys.stderr)
             continue
         truth.uri = title
-        scores = references.errors(truth, heard.annotation, references.of_recording(title, scopes))
+        scope = references.of_recording(title, scopes, only=len(names) == 1)
+        if uem and scope is None:
+            print(f"{name}: scored as a whole, for no UEM is of {title}", file=sys.stderr)
+        scores = references.errors(truth, heard.annotation, scope)
         content[-1]["errors"] = {f"{collar:g}": each.summary() for collar, each in scores.items()}
         for collar, each in scores.items():
             errors[collar].append(each)
@@ -562,20 +568,20 @@ def record(
     from emodag import params
     from emodag.conversation import live
 
-    blocks = live.microphone(seconds, device)
-    first = next(blocks)  # whoever has no microphone learns it before the model is loaded
+    microphone = live.Microphone(device)  # whoever has none learns it before the model is loaded
     recogniser = _recogniser(models)
     listener = live.Listener(recogniser, params.load(_params_file()).analyze)
     in_place = sys.stdout.isatty()
     show = (lambda line: print(f"\r\x1b[K{line}", end="", flush=True)) if in_place else None
-    samples, feelings = live.listen(listener, chain([first], blocks), recogniser.bundle.classes, show)
-    print("\n".join(["" if in_place else "heard", *live.summary(samples, feelings)]))
-    if out:
-        from emodag import audio
-        from emodag.files import atomic_file
-
-        with _writing(out), atomic_file(out) as partial:
-            audio.write_flac(partial, audio.to_pcm16(samples))
+    with live.keeping(out) as keep:
+        heard, feelings = live.listen(listener, microphone.blocks(seconds), recogniser.bundle.classes, show, keep)
+    print("\n".join(["" if in_place else "heard", *live.summary(heard, feelings)]))
+    if microphone.overflows:
+        lost = f"mind: sound was lost in between (overflows: {microphone.overflows}): this computer was too slow"
+        print(lost, file=sys.stderr)
+    if microphone.failure:
+        kept = f"; what was heard until then is in {out}" if out else ""
+        raise AudioError("microphone_lost", f"the microphone failed after {heard:.1f} s ({microphone.failure}){kept}")
 
 
 def _models(folder: Path | None) -> Path:

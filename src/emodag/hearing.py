@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from emodag import listening
 from emodag.conversation.telling import likely
+from emodag.errors import EmodagError
 from emodag.listening import Sound
 
 if TYPE_CHECKING:
+    from emodag.featurizer import Spoken
     from emodag.recognition import Recogniser
 
 #: Longer recordings hold more than one emotion, and most hold more than one voice; s.
@@ -44,19 +46,41 @@ class Answer:
         ]
 
 
-def hear(recogniser: Recogniser, names: Sequence[str]) -> list[Answer]:
+def hear(
+    recogniser: Recogniser, names: Sequence[str], left_out: Callable[[EmodagError], None] | None = None
+) -> list[Answer]:
     """What the model says of recordings of one voice, each as one clip; a model that adapts to speakers adapts to it.
+
+    Args:
+        recogniser: the model.
+        names: of the recordings.
+        left_out: takes why one cannot be judged, and the others are judged without it; by default, it is raised.
 
     Raises:
         AudioError: one cannot be read; see :func:`emodag.listening.read`.
         DataError: one is far beyond full scale.
     """
-    return judged(recogniser, [listening.read(name, mono=True) for name in names], names)
+    found: list[tuple[str, Sound, Spoken]] = []
+    for name in names:
+        try:
+            sound = listening.read(name, mono=True)
+            found.append((name, sound, recogniser.spoken(sound.samples())))
+        except EmodagError as error:
+            if left_out is None:
+                raise
+            left_out(error)
+    names, sounds, spoken = zip(*found, strict=True) if found else ((), (), ())
+    return _answers(recogniser, names, sounds, spoken)
 
 
 def judged(recogniser: Recogniser, sounds: Sequence[Sound], names: Sequence[str]) -> list[Answer]:
     """What the model says of sounds of one voice, read under these names; see :func:`hear`."""
-    spoken = [recogniser.spoken(sound.samples()) for sound in sounds]
+    return _answers(recogniser, names, sounds, [recogniser.spoken(sound.samples()) for sound in sounds])
+
+
+def _answers(
+    recogniser: Recogniser, names: Sequence[str], sounds: Sequence[Sound], spoken: Sequence[Spoken]
+) -> list[Answer]:
     heard = [number for number, each in enumerate(spoken) if each.is_speech]
     answers = [_silent(name, sound) for name, sound in zip(names, sounds, strict=True)]
     if heard:

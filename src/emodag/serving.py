@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import tempfile
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.pyfunc import PythonModel, PythonModelContext
-from mlflow.types.schema import Array, ColSpec, DataType, Schema
+from mlflow.types.schema import AnyType, ColSpec, DataType, Schema
 
 from emodag import audio, bundle
 from emodag.bundle import Bundle
@@ -94,13 +95,17 @@ class SpeechEmotion(PythonModel):
 
 
 def signature(classes: Sequence[str]) -> ModelSignature:
-    """What goes in and comes out, as MLflow checks it."""
+    """What goes in and comes out, as MLflow checks it.
+
+    Of ``samples`` and ``rate`` it checks nothing: where only some rows have them, it would refuse all. Each row is
+    checked when it is read.
+    """
     return ModelSignature(
         inputs=Schema(
             [
                 ColSpec(DataType.string, "path", required=False),
-                ColSpec(Array(DataType.double), "samples", required=False),
-                ColSpec(DataType.long, "rate", required=False),
+                ColSpec(AnyType(), "samples", required=False),
+                ColSpec(AnyType(), "rate", required=False),
                 ColSpec(DataType.string, "speaker", required=False),
             ]
         ),
@@ -169,14 +174,26 @@ def _recording(number: int, row: dict[str, Any]) -> np.ndarray:
     try:
         if has_path:
             return read(path)
-        if rate is None or not rate > 0:
-            raise _refused(f"row {number}: `samples` need their `rate` in Hz, found {rate!r}")
-        values = np.asarray(samples, np.float32)
-        if not len(values) or not np.isfinite(values).all():
-            raise _refused(f"row {number}: `samples` are {'not finite' if len(values) else 'empty'}")
-        return kept(values, int(rate))
+        if not isinstance(rate, Real) or not rate > 0 or rate % 1:
+            raise _refused(
+                f"row {number}: `samples` need their `rate` in Hz, found {rate!r}; whole numbers above 0 are accepted"
+            )
+        return kept(_checked(number, samples), int(rate))
     except EmodagError as error:
         raise _refused(f"row {number}: {error}") from None
+
+
+def _checked(number: int, samples: list | np.ndarray) -> np.ndarray:
+    """The samples of a row as float32 [samples]."""
+    try:
+        values = np.asarray(samples, np.float32)
+    except (TypeError, ValueError):
+        values = None
+    if values is None or values.ndim != 1:
+        raise _refused(f"row {number}: `samples` are no list of numbers, which one channel is")
+    if not len(values) or not np.isfinite(values).all():
+        raise _refused(f"row {number}: `samples` are {'not finite' if len(values) else 'empty'}")
+    return values
 
 
 def _refused(message: str) -> MlflowException:

@@ -182,6 +182,34 @@ def test_a_conversation_has_lanes_turns_that_play_and_files_as_the_command_write
     _is_drawn(saved(page, "png"))
 
 
+def test_turning_points_are_listed_and_play_and_most_is_more_than_half(opened, service, files):
+    answer = service.post("/api/analyze?words=true", (files / "a call.wav").read_bytes()).json()
+    speaker = answer["speakers"][0]
+    speaker["shares"] = {"angry": 0.3, "sad": 0.4, "unknown": 0.3}
+    answer["turning_points"] = [{"time": 4.2, "speaker": speaker["name"], "before": "sad", "after": "angry"}]
+    page = opened(service)
+    page.route("**/api/analyze*", lambda route: route.fulfill(json=answer))
+    give(page, files / "a call.wav")
+    assert page.locator(".lane .who").first.inner_text().endswith("sad most often (40%)")
+    assert page.locator(".lane .point").count() == 1
+    line = page.get_by_role("button", name=re.compile(r"0:04.*sad → angry"))
+    assert line.count() == 1
+    line.press("Enter")
+    page.wait_for_selector("body.playing")
+    assert float(page.locator("#sound").evaluate("sound => sound.currentTime")) == pytest.approx(4.2, abs=0.5)
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert page.evaluate(_CONTRASTS)["low"] == []
+
+
+def test_an_answer_that_breaks_off_is_told(opened, service, files):
+    page = opened(service)
+    page.route("**/process_audio", lambda route: route.fulfill(status=200, body='{"Emotion Probabil'))
+    page.set_input_files("#file", files / "clip.wav")
+    page.wait_for_selector("#problem:has-text('The answer of the service broke off')")
+    assert page.inner_text("#status") == ""
+
+
 def test_arrows_go_from_turn_to_turn_and_enter_plays(opened, service, files):
     page = opened(service)
     give(page, files / "a call.wav")

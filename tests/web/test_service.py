@@ -4,27 +4,38 @@ from __future__ import annotations
 
 import io
 import json
+import resource
 import socket
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
 import pytest
 import requests
 import soundfile
+from starlette.datastructures import UploadFile
+from starlette.testclient import TestClient
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from emodag import bundle, hearing, params
+from emodag import bundle, hearing, listening, params
 from emodag.conversation.live import Listener
 from emodag.recognition import Recogniser
-from emodag.web import answers, examples
+from emodag.transcription.base import Transcript
+from emodag.web import answers, examples, writing
+from emodag.web.app import create_app
+from emodag.web.nursery import Worker
+from emodag.web.team import Busy
+from emodag.web.wire import Message
 
+ROOT = Path(__file__).resolve().parents[2]
 KINDS = ("wav", "flac", "mp3", "ogg", "opus", "m4a", "webm", "aac", "aiff", "au", "caf")
 
 
@@ -98,6 +109,25 @@ def test_what_is_said_is_written_down_and_interpreted(running, encoded, samples)
         told = answers.Analysis.model_validate(service.post("/api/analyze?words=true", wav(samples)).json())
         assert any(turn.text for turn in told.turns)
         assert told.interpretation.source == "evidence"
+
+
+def test_words_have_the_time_that_the_job_has_left(samples, recogniser, monkeypatch):
+    settings = params.load(ROOT / "params.yaml")
+    spoken = SimpleNamespace(transcribe=lambda _: Transcript("kids are talking"))
+    monkeypatch.setattr(writing, "create", lambda _: spoken)
+    writer = writing.Writer(settings, recogniser.bundle.classes, {})
+    (answer,) = hearing.judged(recogniser, [listening.decode(io.BytesIO(wav(samples)), "a.wav", mono=True)], ["a.wav"])
+    before = resource.getrlimit(resource.RLIMIT_CPU)
+    # What comes before has left a job of 60 s so many until the system ends it; the last 12 are for telling.
+    found = {}
+    for left in (9, 20):
+        resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + left, before[1]))
+        try:
+            found[left] = writer.of_clip(answer.described(), samples)["transcription"]
+        finally:
+            resource.setrlimit(resource.RLIMIT_CPU, before)
+    assert (found[9]["text"], found[9]["note"]) == ("", "transcription was stopped: it took too long")
+    assert (found[20]["text"], found[20]["note"]) == ("kids are talking", "")
 
 
 def test_a_model_of_words_that_is_missing_costs_no_emotion(running, encoded):
@@ -329,6 +359,29 @@ def test_more_than_can_wait_are_told_when_to_come_back(running, samples, encoded
         assert service.post("/api/predict", encoded("wav")).status_code == 200
 
 
+def test_whoever_waits_is_on_disk_and_not_in_memory(encoded, monkeypatch):
+    """Of an upload only its first bytes are read until it has a worker."""
+    read, sizes = UploadFile.read, []
+
+    async def counted_read(file, size=-1):
+        content = await read(file, size)
+        sizes.append(len(content))
+        return content
+
+    @asynccontextmanager
+    async def none_free(_):
+        raise Busy(7)
+        yield
+
+    monkeypatch.setattr(UploadFile, "read", counted_read)
+    client = TestClient(
+        create_app(SimpleNamespace(lanes={}, worker=none_free), params.load(ROOT / "params.yaml").serve)
+    )
+    response = client.post("/api/predict", files={"file": ("a.wav", encoded("wav"))})
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "7")
+    assert sizes == [16]
+
+
 def test_what_costs_too_much_ends_its_process_and_no_other(running, samples, encoded):
     hasty, little = {"longest": 600.0, "seconds": 1.0, "memory": 512.0}, {"seconds": 60.0, "memory": 64.0}
     channels = io.BytesIO()
@@ -394,6 +447,28 @@ def test_a_browser_s_samples_are_heard(service, samples):
         answered = [json.loads(client.recv(10)) for _ in range(0, len(content), 48_000)]
     assert answered[-1]["time"] == pytest.approx(3, abs=0.05)
     assert any(each["feeling"] for each in answered)
+
+
+def test_blocks_that_a_resampler_holds_back_are_answered(service, samples):
+    content = np.repeat(samples[:16_000], 3).astype("<f4").tobytes()
+    block = 960 * 4  # 20 ms
+    with live(service, "rate=48000&encoding=f32le") as client:
+        client.send(b"")
+        assert json.loads(client.recv(10)) == {"time": 0, "level": -100, "judged": False, "feeling": None}
+        for start in range(0, len(content), block):
+            client.send(content[start : start + block])
+        answered = [json.loads(client.recv(10)) for _ in range(0, len(content), block)]
+    assert answered[-1]["time"] == pytest.approx(1, abs=0.05)
+    loudest = 10 * np.log10(np.square(samples[:16_000]).reshape(-1, 320).mean(axis=1)).max()
+    assert max(each["level"] for each in answered) == pytest.approx(loudest, abs=0.1)
+
+
+def test_an_answer_that_is_no_json_is_a_fault_and_not_the_end_of_the_worker():
+    jobs = SimpleNamespace(predict=lambda *_, **__: {"level": float("nan")})
+    header, _ = Worker(jobs).answered(Message({"job": "predict", "name": "a.wav", "with_words": False}))
+    found = json.loads(header[12:])
+    assert found["failed"] == "ValueError"
+    assert found["where"][-1].startswith("encoder.py:")
 
 
 @pytest.mark.parametrize(

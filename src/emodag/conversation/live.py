@@ -7,20 +7,25 @@ in a recorded conversation that is heard as it goes; see :mod:`emodag.conversati
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import soundfile
 
 from emodag.adaptation import Groups
-from emodag.audio import SAMPLE_RATE, as_kept
+from emodag.audio import SAMPLE_RATE, as_kept, to_pcm16
 from emodag.conversation.analysis import feeling_of, smoothed
 from emodag.conversation.cutting import Stretch
 from emodag.conversation.telling import likely
 from emodag.conversation.timeline import Feeling
-from emodag.errors import AudioError
+from emodag.errors import AudioError, DataError
 from emodag.evaluation.calibration import tempered
+from emodag.files import atomic_file
 from emodag.recognition import Recogniser
 from emodag.speech import Speech, joined
 
@@ -30,7 +35,7 @@ if TYPE_CHECKING:
 #: Stretches of the voice that its statistics rest on: the last minutes.
 _REMEMBERED = 100
 
-#: Blocks of so many seconds come from the microphone.
+#: Blocks of so many seconds come from the microphone, and longer ones are heard in such pieces.
 _BLOCK = 0.1
 
 
@@ -39,7 +44,7 @@ class Heard(NamedTuple):
 
     time: float  #: s since the start
     level: float  #: root mean square of the block, dB of full scale
-    feeling: Feeling | None  #: of the last window, where one was just completed and there is speech in it
+    feeling: Feeling | None  #: of the last window that was just completed, where there is speech in it
     is_judged: bool  #: whether a window was just completed
 
 
@@ -68,17 +73,23 @@ class Listener:
         self._said: list[_Said] = []
 
     def hear(self, block: np.ndarray) -> Heard:
-        """Take a block of sound, float32 [samples] at 16 kHz."""
+        """Take a block of sound, float32 [samples] at 16 kHz, of any length; a window is judged at every hop of it."""
         block = as_kept(block)
-        self._heard += len(block)
-        self._window = np.concatenate([self._window, block])[-self._length :]
+        piece = round(_BLOCK * SAMPLE_RATE)
+        feeling, is_judged = None, False
+        for start in range(0, len(block), piece):
+            if self._take(block[start : start + piece]):
+                feeling, is_judged = self._judge(), True
+        return Heard(self._heard / SAMPLE_RATE, level(block), feeling, is_judged)
+
+    def _take(self, piece: np.ndarray) -> bool:
+        """Whether this piece completes a window."""
+        self._heard += len(piece)
+        self._window = np.concatenate([self._window, piece])[-self._length :]
         is_due = self._heard >= self._next
-        feeling = None
         if is_due:
             self._next = self._heard + self._hop
-            feeling = self._judge()
-        level = 10 * np.log10(max(float(np.mean(np.square(block, dtype=np.float64))), 1e-10))
-        return Heard(self._heard / SAMPLE_RATE, level, feeling, is_due)
+        return is_due
 
     def _judge(self) -> Feeling | None:
         end = self._heard / SAMPLE_RATE
@@ -108,6 +119,12 @@ class Listener:
         return feeling_of(stretch, found[-1], bundle)
 
 
+def level(samples: np.ndarray) -> float:
+    """The root mean square of samples in dB of full scale, -100 at the least and where there are none."""
+    power = float(np.mean(np.square(samples, dtype=np.float64))) if len(samples) else 0.0
+    return 10 * np.log10(max(power, 1e-10))
+
+
 def meter(level: float, width: int = 20, softest: float = -60.0) -> str:
     """A level (dB of full scale) as a bar of so many characters."""
     share = np.clip((level - softest) / -softest, 0, 1)
@@ -124,36 +141,62 @@ def told(heard: Heard, feeling: Feeling | None, classes: tuple[str, ...]) -> str
     return f"{line}  {feeling.emotion}  ({shares})"
 
 
-def microphone(seconds: float | None, device: str | None = None) -> Iterator[np.ndarray]:
-    """Blocks of 0.1 s from a microphone, float32 [samples] at 16 kHz, as they are spoken.
+class Microphone:
+    """A microphone; what went wrong while it was heard is told afterwards, so that what came before is not lost."""
 
-    Args:
-        seconds: after which it ends; None for never.
-        device: its number or a part of its name; None for the system's own choice.
+    def __init__(self, device: str | None = None):
+        """Make sure that there is one.
 
-    Raises:
-        AudioError: ``no_microphone``: sounddevice or PortAudio is not installed, or there is no such device.
-    """
-    sounddevice = _sounddevice()
-    number = int(device) if device is not None and device.isdecimal() else device
-    length = round(_BLOCK * SAMPLE_RATE)
-    try:
-        stream = sounddevice.InputStream(
-            samplerate=SAMPLE_RATE, channels=1, dtype="float32", blocksize=length, device=number
-        )
+        Args:
+            device: its number or a part of its name; None for the system's own choice.
+
+        Raises:
+            AudioError: ``no_microphone``: sounddevice or PortAudio is not installed, or there is no such device.
+        """
+        self.overflows = 0  #: blocks before which sound was lost, since it was not taken in time
+        self.failure = ""  #: why it ended before its time
+        self._name = "no microphone" if device is None else f"no microphone {device!r}"
+        self._sounddevice = _sounddevice()
+        number = int(device) if device is not None and device.isdecimal() else device
+        self._settings = {"samplerate": SAMPLE_RATE, "channels": 1, "dtype": "float32", "device": number}
+        try:
+            self._sounddevice.check_input_settings(**self._settings)
+        except (self._sounddevice.PortAudioError, ValueError) as error:
+            raise self._refused(error) from None
+
+    def blocks(self, seconds: float | None = None) -> Iterator[np.ndarray]:
+        """Blocks of 0.1 s, float32 [samples] at 16 kHz, as they are spoken; they end where it fails.
+
+        Args:
+            seconds: after which they end; None for never.
+
+        Raises:
+            AudioError: ``no_microphone``: it cannot be opened, or gives nothing.
+        """
+        length = round(_BLOCK * SAMPLE_RATE)
+        try:
+            stream = self._sounddevice.InputStream(blocksize=length, **self._settings)
+            stream.start()
+        except (self._sounddevice.PortAudioError, ValueError) as error:
+            raise self._refused(error) from None
         with stream:
-            count = None if seconds is None else max(1, round(seconds / _BLOCK))
-            while count is None or count > 0:
-                block, _ = stream.read(length)
+            for number in count() if seconds is None else range(max(1, round(seconds / _BLOCK))):
+                try:
+                    block, overflowed = stream.read(length)
+                except self._sounddevice.PortAudioError as error:
+                    if not number:
+                        raise self._refused(error) from None
+                    self.failure = " ".join(str(error).split())
+                    return
+                self.overflows += bool(overflowed)
                 yield block[:, 0].copy()
-                count = None if count is None else count - 1
-    except (sounddevice.PortAudioError, ValueError) as error:
-        named = "no microphone" if device is None else f"no microphone {device!r}"
-        raise AudioError(
+
+    def _refused(self, error: Exception) -> AudioError:
+        return AudioError(
             "no_microphone",
-            f"{named} can be opened ({' '.join(str(error).split())}); `python -m sounddevice` lists the devices, and "
-            "`emodag analyze FILE` takes a recording instead",
-        ) from None
+            f"{self._name} can be opened ({' '.join(str(error).split())}); `python -m sounddevice` lists the devices, "
+            "and `emodag analyze FILE` takes a recording instead",
+        )
 
 
 def _sounddevice():
@@ -169,12 +212,51 @@ def _sounddevice():
     return sounddevice
 
 
+@contextmanager
+def keeping(place: Path | None) -> Iterator[Callable[[np.ndarray], None] | None]:
+    """What writes blocks to a FLAC as they come; nothing without a place.
+
+    Whatever ends the listening, what was heard until then is kept, unless that is nothing.
+
+    Raises:
+        AudioError: ``empty``: nothing was heard; what lies at the place stays.
+        DataError: it cannot be written.
+    """
+    if place is None:
+        yield None
+        return
+    fault: BaseException | None = None
+    with ExitStack() as stack:
+        try:
+            partial = stack.enter_context(atomic_file(place))
+            partial.touch()  # libsndfile would not say why a file cannot be made
+        except OSError as error:
+            raise DataError(f"{place}: cannot be written: {error.strerror}") from None
+        file = stack.enter_context(soundfile.SoundFile(partial, "w", SAMPLE_RATE, 1, "PCM_16", format="FLAC"))
+
+        def keep(block: np.ndarray) -> None:
+            try:
+                file.write(to_pcm16(block))
+            except soundfile.LibsndfileError as error:
+                raise DataError(f"{place}: cannot be written any further: {error.error_string}") from None
+
+        try:
+            yield keep
+        except BaseException as error:
+            fault = error
+        if not file.frames:
+            raise fault or AudioError("empty", f"{place} is not written, for nothing was heard")
+    if fault is not None:
+        raise fault
+
+
 def listen(
     listener: Listener,
-    blocks: Iterator[np.ndarray],
+    blocks: Iterable[np.ndarray],
     classes: tuple[str, ...],
     show: Callable[[str], None] | None = None,
-) -> tuple[np.ndarray, list[Feeling]]:
+    keep: Callable[[np.ndarray], None] | None = None,
+) -> tuple[float, list[Feeling]]:
     """Show what is heard until the sound ends or the user interrupts.
 
     Args:
@@ -182,17 +264,20 @@ def listen(
         blocks: of sound, float32 [samples].
         classes: of the model.
         show: takes a line for each block; without it, one is printed for each window.
+        keep: takes each block; here, none is held.
 
     Returns:
-        All that was heard, float32 [samples], and the feelings in it.
+        How long was listened (s), and the feelings in what was heard.
     """
-    kept: list[np.ndarray] = []
+    seconds = 0.0
     feelings: list[Feeling] = []
     last: Feeling | None = None
     try:
         for block in blocks:
-            kept.append(block)
+            if keep:
+                keep(block)
             heard = listener.hear(block)
+            seconds = heard.time
             if heard.is_judged:
                 last = heard.feeling
             if heard.feeling is not None:
@@ -203,12 +288,12 @@ def listen(
                 print(told(heard, last, classes), flush=True)
     except KeyboardInterrupt:
         pass
-    return np.concatenate(kept) if kept else np.empty(0, np.float32), feelings
+    return seconds, feelings
 
 
-def summary(samples: np.ndarray, feelings: Sequence[Feeling]) -> list[str]:
+def summary(seconds: float, feelings: Sequence[Feeling]) -> list[str]:
     """What was heard in all, as lines for people."""
-    lines = [f"{len(samples) / SAMPLE_RATE:.1f} s"]
+    lines = [f"{seconds:.1f} s"]
     counts = Counter(feeling.emotion for feeling in feelings)
     lines += [f"  {emotion}  {count / len(feelings):.0%} of the speech" for emotion, count in counts.most_common()]
     return lines if feelings else [f"{lines[0]}, no speech was found"]

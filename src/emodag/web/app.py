@@ -137,12 +137,12 @@ _OF_RECORDINGS: dict[int | str, dict[str, Any]] = {
 
 def _add_recordings(app: FastAPI, team: Team, settings: Serve) -> None:
     async def answered(request: Request, file: UploadFile, kind: Kind, job: str, **header: Any) -> Any:
-        content = await file.read()
-        if sniffing.kind_of(content[: sniffing.HEAD]) is None:
-            raise problems.unknown_content() if content else _empty()
+        head = await file.read(sniffing.HEAD)
+        if sniffing.kind_of(head) is None:
+            raise problems.unknown_content() if head else _empty()
         name = (file.filename or "recording")[-_LONGEST_NAME:]
         try:
-            return await _unless_gone(request, _asked(team, kind, job, content, name=name, **header))
+            return await _unless_gone(request, _asked(team, kind, job, file, name=name, **header))
         except Busy as error:
             raise problems.busy(error.after) from None
         except Refused as error:
@@ -150,9 +150,8 @@ def _add_recordings(app: FastAPI, team: Team, settings: Serve) -> None:
 
     async def written(request: Request, file: UploadFile, found: dict[str, Any]) -> dict[str, Any]:
         """Transcription and interpretation; where they cannot be had, the emotions are answered without."""
-        await file.seek(0)
         try:
-            return await _unless_gone(request, _asked(team, "words", "write", await file.read(), answer=found))
+            return await _unless_gone(request, _asked(team, "words", "write", file, answer=found))
         except Busy:
             return _no_words("too many recordings wait to be transcribed")
         except Refused as error:
@@ -206,9 +205,11 @@ def _context(card: dict[str, Any]) -> dict[str, Any]:
     return facts | {"trained_on": [corpus["name"] for corpus in card["trained_on"]]}
 
 
-async def _asked(team: Team, kind: Kind, job: str, content: bytes, **header: Any) -> Any:
+async def _asked(team: Team, kind: Kind, job: str, file: UploadFile, **header: Any) -> Any:
     async with team.worker(kind) as worker:
-        return await worker.ask(job, content, **header)
+        # Only now: who waits in line holds no more than the form does, which puts large files on disk.
+        await file.seek(0)
+        return await worker.ask(job, await file.read(), **header)
 
 
 async def _unless_gone(request: Request, work: Coroutine[Any, Any, Any]) -> Any:

@@ -208,17 +208,19 @@ class Voice:
             AudioError: the bytes are no samples of the encoding.
         """
         samples = self._samples(content)
-        heard = self._listener.hear(samples)
+        # A resampler holds short blocks back, so the level is of what came, not of what it gave for it.
+        level = live.level(samples)
+        heard = self._listener.hear(samples if self._resampler is None else self._resampler.resample_chunk(samples))
         felt = None if heard.feeling is None else tables.felt(heard.feeling, self._classes)
         return {
             "time": round(heard.time, 3),
-            "level": round(heard.level, 1),
+            "level": round(level, 1),
             "judged": heard.is_judged,
             "feeling": felt,
         }
 
     def _samples(self, content: bytes) -> np.ndarray:
-        """Float32 [samples] at 16 kHz."""
+        """Float32 [samples] at the rate of the client."""
         kind = np.dtype(self._encoding.kind)
         if len(content) % kind.itemsize:
             told = f"{len(content)} bytes are no whole number of samples of {kind.itemsize} bytes"
@@ -226,7 +228,7 @@ class Voice:
         samples = np.frombuffer(content, kind).astype(np.float32) / np.float32(self._encoding.full_scale)
         if not (np.abs(samples) <= _LOUDEST).all():
             raise AudioError("not_samples", "samples are not finite, or far beyond full scale: is the encoding right?")
-        return samples if self._resampler is None else self._resampler.resample_chunk(samples)
+        return samples
 
 
 @contextmanager

@@ -116,7 +116,8 @@ def _work(connection: socket.socket, kind: str, jobs: Jobs) -> NoReturn:
         with suppress(wire.BrokenMessage, ConnectionError):
             while message := wire.receive(connection):
                 _bind_time(limits)
-                wire.send(connection, Message(worker.answered(message)))
+                for part in worker.answered(message):
+                    connection.sendall(part)
         status = 0
     finally:
         # Without the interpreter's end, which is the nursery's own to go through.
@@ -154,23 +155,27 @@ class Worker:
         self._jobs = jobs
         self._voice: Voice | None = None
 
-    def answered(self, message: Message) -> dict[str, Any]:
-        """``{"answer": ...}``, ``{"refused": code, "message": ...}`` or ``{"failed": kind, "where": [...]}``."""
+    def answered(self, message: Message) -> list[bytes]:
+        """What to send: ``{"answer": ...}``, ``{"refused": code, ...}`` or ``{"failed": kind, "where": [...]}``.
+
+        An answer that is no JSON, such as one with NaN in it, is a fault as any other.
+        """
         try:
-            return {"answer": self._done(message)}
+            return wire.packed(Message({"answer": self._done(message)}))
         except AudioError as error:
-            return {"refused": error.reason, "message": error.detail}
+            found = {"refused": error.reason, "message": error.detail}
         except EmodagError as error:
-            return {"refused": "not_usable", "message": str(error)}
+            found = {"refused": "not_usable", "message": str(error)}
         except MemoryError:
-            return {"refused": "too_much_memory", "message": "the recording takes more memory than one may"}
+            found = {"refused": "too_much_memory", "message": "the recording takes more memory than one may"}
         except Exception as error:
             # No message: it may quote what was uploaded.
             steps = traceback.extract_tb(error.__traceback__)
-            return {
+            found = {
                 "failed": type(error).__name__,
                 "where": [f"{Path(step.filename).name}:{step.lineno}" for step in steps],
             }
+        return wire.packed(Message(found))
 
     def _done(self, message: Message) -> Any:
         header = message.header

@@ -6,6 +6,7 @@ written about by workers of their own, which load what they need when they are f
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -100,7 +101,14 @@ class Writer:
         return said, "" if said.complete else "transcription was stopped: it took too long"
 
     def _has_time(self, kind: Literal["words", "call"]) -> KeepGoing:
-        end = time.process_time() + _SHARE * self._serve.job(kind).seconds
+        """Whether the job has time left, of which decoding and analysing have taken their part already.
+
+        A worker bounds each job by the processor time at which the system ends it.
+        """
+        seconds = self._serve.job(kind).seconds
+        limit, _ = resource.getrlimit(resource.RLIMIT_CPU)
+        end = time.process_time() + seconds if limit == resource.RLIM_INFINITY else limit
+        end -= (1 - _SHARE) * seconds
         return lambda: time.process_time() < end
 
     def _interpreted(self, timeline: Timeline) -> dict[str, Any]:
