@@ -342,6 +342,11 @@ def test_diarize_says_which_recording_has_no_reference(checkout, call, monkeypat
     assert status == 0
     assert "DER" not in out
     assert "not scored, for no reference is called call" in err
+    (checkout / "other.rttm").write_text("SPEAKER CALL 1 0 1 <NA> <NA> x\nSPEAKER Call 1 0 1 <NA> <NA> x\n")
+    status, out, err = run(checkout, monkeypatch, capsys, "diarize", call, "--reference", "other.rttm")
+    assert status == 1
+    assert "calls/call.flac: not scored: call: CALL, Call differ from it by accents or case alone" in err
+    assert "SPEAKER_01" in out
 
 
 def test_analyze_prints_and_writes_everything(checkout, call, monkeypatch, capsys):

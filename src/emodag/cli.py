@@ -419,12 +419,16 @@ def diarize(
             print("\n".join(_told(content[-1])))
         if not reference:
             continue
-        truth = references.of_recording(title, known, only=len(names) == 1)
+        try:
+            truth, scope = (references.of_recording(title, each, only=len(names) == 1) for each in (known, scopes))
+        except DataError as error:
+            print(f"error: {name}: not scored: {error}", file=sys.stderr)
+            failed += 1
+            continue
         if truth is None:
             print(f"{name}: not scored, for no reference is called {title}", file=sys.stderr)
             continue
         truth.uri = title
-        scope = references.of_recording(title, scopes, only=len(names) == 1)
         if uem and scope is None:
             print(f"{name}: scored as a whole, for no UEM is of {title}", file=sys.stderr)
         scores = references.errors(truth, heard.annotation, scope)
