@@ -174,7 +174,7 @@ def test_what_cannot_be_drawn_is_a_clear_error(recording, tmp_path):
     with pytest.raises(AudioError, match=r"text\.wav"):
         list(sheets.write(tmp_path / "text.wav", tmp_path, SETTINGS))
     soundfile.write(tmp_path / "loud.wav", 1000 * voice(150), SAMPLE_RATE, subtype="FLOAT")
-    with pytest.raises(DataError, match=r"loud\.wav: samples reach .* up to 100 is accepted"):
+    with pytest.raises(AudioError, match=r"loud\.wav: samples reach .* up to 100 is accepted"):
         list(sheets.write(tmp_path / "loud.wav", tmp_path, SETTINGS))
     with pytest.raises(DataError, match="'mel' is no picture; accepted: sheet, waveform"):
         list(sheets.write(recording, tmp_path, SETTINGS, ["mel"]))

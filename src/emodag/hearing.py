@@ -58,7 +58,6 @@ def hear(
 
     Raises:
         AudioError: one cannot be read; see :func:`emodag.listening.read`.
-        DataError: one is far beyond full scale.
     """
     found: list[tuple[str, Sound, Spoken]] = []
     for name in names:

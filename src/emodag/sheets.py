@@ -179,8 +179,8 @@ def write(path: Path, out: Path, settings: Featurize, kinds: Sequence[str] = ())
         kinds: of :data:`KINDS` or ``sheet``; all where none is named.
 
     Raises:
-        AudioError: the file is missing or is no audio.
-        DataError: a kind is unknown, the samples are far beyond full scale, or the folder cannot be written.
+        AudioError: the file is missing, is no audio or is far beyond full scale.
+        DataError: a kind is unknown, nothing is left of the sound at 16 kHz, or the folder cannot be written.
     """
     every = ("sheet", *KINDS)
     unknown = [kind for kind in kinds if kind not in every]

@@ -83,8 +83,7 @@ class Jobs:
             with_words: interpret it too, where that takes no time; elsewhere :meth:`write` does.
 
         Raises:
-            AudioError: it cannot be read, or is too long.
-            DataError: it is far beyond full scale.
+            AudioError: it cannot be read, is far beyond full scale, or too long.
         """
         sound = self._decoded(content, name, self.params.serve.clip.longest, mono=True)
         (answer,) = hearing.judged(self.recogniser, [sound], [name])
