@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -73,20 +74,10 @@ def corpus(tmp_path_factory, settings) -> Path:
     return root
 
 
-class Decided:
-    """What a cross-validation would have decided."""
-
-    temperature = 1.0
-    chosen = {"rounds": 30}
-
-    @staticmethod
-    def confidence_for(*_):
-        return 0.5
-
-
 def trained_on_all(data: datasets.Dataset, settings: params.Params) -> bundle.Bundle:
-    fitted = training.fit_final(data, settings, {"rounds": 30})
-    return bundle.make(fitted, data, settings, Decided, {"mine": 1.0})
+    decided = SimpleNamespace(chosen={"rounds": 30}, temperature=1.0, confidence_for=lambda *_: 0.5)
+    fitted = training.fit_final(data, settings, decided.chosen)
+    return bundle.make(fitted, data, settings, decided, {"mine": 1.0})
 
 
 @pytest.fixture(scope="module", params=["none", "speaker"])
