@@ -37,7 +37,8 @@ def corpora_in(place: Path) -> dict[str, Path]:
 class Checkout:
     """A clone in which pipelines run; its data and cache stay, so a second call computes only what changed."""
 
-    def __init__(self, place: Path):
+    def __init__(self, place: Path, *, shares_cache: bool = False):
+        """``shares_cache``: keep what runs give in this checkout's DVC cache, to compare and apply it here."""
         self.place = place
         if not (place / ".git").exists():
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -46,14 +47,20 @@ class Checkout:
         self._call("git", "fetch", "--quiet", "origin")
         self._call("git", "checkout", "--quiet", "--force", "--detach", head)
         self.commit = head
+        if shares_cache:
+            of_root = ("dvc", "cache", "dir")
+            cache = subprocess.check_output(of_root, cwd=ROOT, env=self._environment(), text=True).strip()
+            self._call("dvc", "config", "--quiet", "--local", "cache.dir", cache)
 
-    def _call(self, *command: str, cwd: Path | None = None, **variables: str) -> None:
-        environment = os.environ | {
+    def _environment(self) -> dict[str, str]:
+        return os.environ | {
             "PYTHONPATH": str(self.place / "src"),
             "DVC_NO_ANALYTICS": "1",
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         }
-        subprocess.run(command, cwd=cwd or self.place, env=environment | variables, check=True)
+
+    def _call(self, *command: str, cwd: Path | None = None, **variables: str) -> None:
+        subprocess.run(command, cwd=cwd or self.place, env=self._environment() | variables, check=True)
 
     def add(self, corpus: str, folder: Path) -> None:
         """Bring a corpus into the clone, if it is not there."""

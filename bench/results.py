@@ -211,7 +211,7 @@ def main() -> None:
     print(f"{len(missing)} of {len(wanted)} runs are to be scored")
     rows = with_chosen(rows, wanted)
     publish(list(rows.values()))
-    checkout = Checkout(ROOT / ".results" / "checkout")
+    checkout = Checkout(ROOT / ".results" / "checkout", shares_cache=True)
     for corpus in sorted({corpus for run in missing for corpus in run.setting.corpora}):
         checkout.add(corpus, present[corpus])
     audited = [] if os.environ.get("FRESH") or not HEADLINES.exists() else read_json(HEADLINES)
