@@ -171,7 +171,7 @@ class Pair:
             lines.append(f"  {name:<{width}}  UAR {uar:.1%} [{100 * low:.1f}, {100 * high:.1f}]")
         lines.append(f"  {self.conclusion}")
         lines.append(
-            f"  {self.names[1]} is ahead in {found.superiority:.0%} of the resamples of {found.unit}. Clips that only "
+            f"  {self.names[1]} is ahead in {found.ahead} of the resamples of {found.unit}. Clips that only "
             f"one recognises: {found.mcnemar.first_only} {self.names[0]}, {found.mcnemar.second_only} {self.names[1]}."
         )
         recalls = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import comb
 
 import numpy as np
@@ -67,6 +68,14 @@ def test_the_same_model_twice_is_no_better_than_itself():
     assert (found.difference, found.interval, found.superiority, found.p) == (0, (0, 0), 0.5, 1)
     assert found.mcnemar == (0, 0, 1, 1)
     assert not found.is_clear
+
+
+@pytest.mark.parametrize(
+    ("superiority", "told"), [(1.0, "100%"), (0.9985, ">99%"), (0.99, "99%"), (0.5, "50%"), (0.003, "<1%"), (0.0, "0%")]
+)
+def test_nearly_all_is_not_told_as_all(superiority, told):
+    truth, hits, speaker = drawn(np.random.default_rng(1), 6, 0.0)
+    assert replace(compare(truth, hits, speaker, CLASSES), superiority=superiority).ahead == told
 
 
 def test_swapping_the_models_mirrors_everything():

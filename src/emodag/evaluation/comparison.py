@@ -71,6 +71,13 @@ class Comparison:
         return self.uar[1] - self.uar[0]
 
     @property
+    def ahead(self) -> str:
+        """The superiority in whole per cent; what is neither all nor none of the resamples is not told as such."""
+        if 0.99 < self.superiority < 1:
+            return ">99%"
+        return "<1%" if 0 < self.superiority < 0.01 else f"{self.superiority:.0%}"
+
+    @property
     def is_clear(self) -> bool:
         """Whether chance is an unlikely explanation: the interval leaves 0 out, and the randomisation test agrees."""
         low, high = self.interval

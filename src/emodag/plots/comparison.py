@@ -79,7 +79,7 @@ def _differences(axes: Axes, comparison: Comparison, names: tuple[str, str]) -> 
     axes.plot([low, high], [top * 0.86] * 2, color=INK, linewidth=1.5, marker="|", markersize=8, zorder=3)
     axes.annotate(
         f"{100 * comparison.difference:+.1f} [{low:.1f}, {high:.1f}]; {names[1]} ahead in "
-        f"{comparison.superiority:.0%} of resamples",
+        f"{comparison.ahead} of resamples",
         ((low + high) / 2, top * 0.9), (0, 3), textcoords="offset points", ha="center", va="bottom", color=INK,
         fontsize=8.5,
     )  # fmt: skip
