@@ -215,8 +215,9 @@ def main() -> None:
     for corpus in sorted({corpus for run in missing for corpus in run.setting.corpora}):
         checkout.add(corpus, present[corpus])
     audited = [] if os.environ.get("FRESH") or not HEADLINES.exists() else read_json(HEADLINES)
-    # What takes longest comes last.
+    # What takes longest comes last; of networks, those without adaptation first, so that one table is whole early.
     networks = [run for run in missing if {run.model, *run.members} & set(NETWORKS)]
+    networks.sort(key=lambda run: (run.setting in LARGE, run.adaptation != "none"))
     score_all(checkout, [run for run in missing if run not in networks], encoder, rows)
     if set(POOLED.corpora) <= set(present):
         audit_claims(checkout, encoder, audited)
