@@ -167,21 +167,19 @@ def _from_files(name: str, told: str, read_file: Callable[[Path], bytes], missin
         written = flatten(parse(read_file(layout.PARAMS)))
     except (OSError, yaml.YAMLError, AttributeError):
         raise DataError(f"{name}: {told} holds no {layout.PARAMS} of this project") from None
-    params = {key: str(value) for key, value in written.items()}
-    found = _revision(name, told, params, read_file, missing)
-    recorded = _recorded(read_file, found.corpora)
+    # What was predicted is judged by the params that it was predicted under.
+    recorded = _recorded(read_file, [key.removeprefix("corpora.") for key in written if key.startswith("corpora.")])
     changed = {key: value for key, value in recorded.items() if value != written.get(key, "absent")}
+    trained = {key: str(value) for key, value in (written | changed).items()}
+    found = _revision(name, told, trained, read_file, missing)
     if not changed:
         return found
-    # What was predicted is judged by the params that it was predicted under.
-    trained = params | {key: str(value) for key, value in changed.items()}
     listed = [f"{key} was {value} and is {written.get(key, 'absent')}" for key, value in changed.items()]
     more = f" and {len(listed) - _CHANGES_SHOWN} others" if len(listed) > _CHANGES_SHOWN else ""
     remark = (
         f"{layout.PARAMS} has changed since train made these predictions ({', '.join(listed[:_CHANGES_SHOWN])}{more}); "
         "they are told by what it was then; `dvc repro` makes new ones"
     )
-    found = _revision(name, told, trained, read_file, missing)
     return replace(found, remarks=(*found.remarks, remark))
 
 
