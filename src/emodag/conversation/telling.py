@@ -67,6 +67,12 @@ def strength(feeling: Feeling) -> float:
     return _WEAKEST + (1 - _WEAKEST) * float(np.clip((feeling.confidence - chance) / (1 - chance), 0, 1))
 
 
+def spans(turn: Turn) -> list[tuple[float, float, str, float]]:
+    """What is shown of a turn: start and end (s), the emotion or :data:`UNJUDGED`, and its :func:`strength`."""
+    heard = [(each.start, each.end, each.emotion, strength(each)) for each in turn.stretches]
+    return heard + [(start, end, UNJUDGED, 1.0) for start, end in turn.unjudged]
+
+
 def kinds(timeline: Timeline) -> tuple[str, ...]:
     """What is shown of turns and windows: emotions in their order, then :data:`UNKNOWN` and :data:`UNJUDGED`."""
     heard = {each.emotion for turn in timeline.turns for each in (*turn.stretches, turn.feeling) if each is not None}
@@ -146,9 +152,7 @@ def coarse(timeline: Timeline, speaker: str, length: float) -> Coarse:
     for turn in timeline.turns:
         if turn.speaker != speaker:
             continue
-        spans = [(each.start, each.end, each.emotion, strength(each)) for each in turn.stretches]
-        spans += [(start, end, UNJUDGED, 1.0) for start, end in turn.unjudged]
-        for start, end, emotion, strong in spans:
+        for start, end, emotion, strong in spans(turn):
             kind = kinds.index(emotion)
             for part in range(int(start // length), min(parts - 1, int(end // length)) + 1):
                 within = max(0.0, min(end, (part + 1) * length) - max(start, part * length))

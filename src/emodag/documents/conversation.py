@@ -226,17 +226,8 @@ def _lane(timeline: Timeline, speaker: Speaker) -> _Lane:
 def _shown(timeline: Timeline, number: int, turn: Turn) -> _Shown:
     length = max(turn.end - turn.start, 1e-9)
     pieces = tuple(
-        _Piece(
-            100 * (each.start - turn.start) / length,
-            100 * (each.end - each.start) / length,
-            each.emotion,
-            100 * telling.strength(each),
-        )
-        for each in turn.stretches
-    )
-    pieces += tuple(
-        _Piece(100 * (start - turn.start) / length, 100 * (end - start) / length, UNJUDGED, 100)
-        for start, end in turn.unjudged
+        _Piece(100 * (start - turn.start) / length, 100 * (end - start) / length, emotion, 100 * strong)
+        for start, end, emotion, strong in telling.spans(turn)
     )
     left, width = _span(timeline, turn.start, turn.end)
     kind = UNJUDGED if turn.feeling is None else turn.feeling.emotion
