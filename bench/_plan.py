@@ -224,12 +224,23 @@ def title(corpus: str) -> str:
     return re.search(r"\(([^()]+)\)", REGISTRY[corpus].title)[1]
 
 
-#: The columns of the summary: what was tested, after which training -> their title.
+#: The columns of the summaries: what was tested, after which training -> their title.
 COLUMNS = (
     ("ravdess", "emobox", ("ravdess",), "RAVDESS, 8 classes, EmoBox folds"),
     ("emodb", "loso", ("emodb",), "EmoDB, 7, each speaker left out"),
     ("savee", "loso", ("savee",), "SAVEE, 7, each speaker left out"),
     ("crema_d", "speaker_kfold", ("crema_d",), "CREMA-D, 6, 5 folds by speaker"),
-    ("tess", "loso", ("tess",), "TESS, 7, one speaker on the other"),
+    ("tess", "loso", ("tess",), "TESS, 7, one speaker on the other (both ways)"),
     ("emodb", CROSS_CORPUS, tuple(POOL), "EmoDB, 6, trained on the four English corpora"),
 )
+TOGETHER = tuple((corpus, "speaker_kfold", tuple(POOL), title(corpus)) for corpus in POOL)
+
+#: What others report on RAVDESS, 8 classes, speakers apart: what it is, parameters in millions that were pretrained,
+#: UAR and where it is told.
+PUBLISHED = (
+    ("ResLSTM-SA, from scratch", 0, 0.623, "https://arxiv.org/abs/2606.03359"),
+    ("WavLM-large, frozen", 317, 0.720, "https://arxiv.org/abs/2406.07162"),
+    ("Whisper-large-v3, frozen", 1550, 0.753, "https://arxiv.org/abs/2406.07162"),
+)
+#: Parameters of encoders in millions, by the name of their file.
+PARAMETERS = {"none": 0, "byol_s_512": 0.6}

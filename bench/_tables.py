@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 
-from _plan import CHOSEN, COLUMNS, POOL, SUMMARISED, column_of, title
+from _plan import CHOSEN, COLUMNS, PARAMETERS, POOL, PUBLISHED, SUMMARISED, column_of, title
 from emodag import params as parameters
 
 
-def summary(scored: list[dict], adaptation: str) -> str:
+def summary(scored: list[dict], adaptation: str, among: tuple[tuple, ...] = COLUMNS) -> str:
     """UAR with its interval, models in rows and settings in columns, as Markdown; what is chosen among them is bold."""
     found = {
         (model_of(row), *column_of(row)): row
         for row in scored
         if row["adaptation"] == adaptation and tuple(row["cleaning"]) in SUMMARISED
     }
-    columns = [column for column in COLUMNS if any(key[1:] == column[:3] for key in found)]
+    columns = [column for column in among if any(key[1:] == column[:3] for key in found)]
     wanted = {column[:3] for column in columns}
     models = list(dict.fromkeys(key[0] for key in found if key[1:] in wanted))
     lines = [f"| model | {' | '.join(told for *_, told in columns)} |", "|---" * (len(columns) + 1) + "|"]
@@ -23,12 +23,24 @@ def summary(scored: list[dict], adaptation: str) -> str:
         cells = []
         for column in columns:
             row = found.get((model, *column[:3]))
-            cell = (
-                "" if row is None else f"{percent(row['uar'])} ({percent(row['uar_low'])}-{percent(row['uar_high'])})"
-            )
+            cell = "" if row is None else interval(row, "-")
             cells.append(f"**{cell}**" if row and row["model"] == CHOSEN else cell)
         lines.append(f"| {model} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def beside_published(scored: list[dict]) -> str:
+    """What is chosen on RAVDESS beside what others report, the best last, as Markdown."""
+    lines = [(uar, f"[{name}]({source})", millions, "none", percent(uar)) for name, millions, uar, source in PUBLISHED]
+    for row in scored:
+        if row["model"] == CHOSEN and column_of(row) == COLUMNS[0][:3]:
+            name = "emodag, from scratch" if row["encoder"] == "none" else f"emodag with {row['encoder']}"
+            known = "unlabelled clips" if row["adaptation"] == "speaker" else "none"
+            bold = f"**{name}**", PARAMETERS.get(row["encoder"], ""), known, f"**{interval(row, '-')}**"
+            lines.append((row["uar"], *bold))
+    head = "| RAVDESS, 8 emotions, speakers apart | pretrained parameters, millions | of the test speaker | UAR |"
+    told = [f"| {' | '.join(map(str, cells))} |" for _, *cells in sorted(lines)]
+    return "\n".join([head, "|---|---|---|---|", *told])
 
 
 def model_of(row: dict) -> str:
@@ -107,6 +119,7 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f}"
 
 
-def interval(row: dict) -> str:
-    """The UAR of a row with its interval."""
-    return f"{percent(row['uar'])} ({percent(row['uar_low'])} to {percent(row['uar_high'])})"
+def interval(row: dict, to: str = " to ") -> str:
+    """The UAR of a row with its interval; of two speakers, with the worse and the better one's."""
+    between = " and " if row["speakers"] == 2 else to
+    return f"{percent(row['uar'])} ({percent(row['uar_low'])}{between}{percent(row['uar_high'])})"

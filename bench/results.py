@@ -30,12 +30,13 @@ from _plan import (
     POOLED,
     SMALL,
     SUMMARISED,
+    TOGETHER,
     Run,
     column_of,
     key_of,
     runs,
 )
-from _tables import cleaning_table, headlines_table, interval, model_of, summary, whole_table
+from _tables import beside_published, cleaning_table, headlines_table, interval, model_of, summary, whole_table
 from emodag import choosing, layout, revisions, tracking
 from emodag.files import atomic_directory, atomic_file, read_json, write_json
 from emodag.splits import CROSS_CORPUS
@@ -45,6 +46,9 @@ RESULTS, HEADLINES = ROOT / "metrics" / "results.json", ROOT / "metrics" / "head
 #: The predictions of each run, by the name of its experiment.
 PREDICTIONS = ROOT / ".results" / "predictions"
 START, END = "<!-- results: written by make results -->\n", "<!-- end of results -->"
+
+#: What the tables say of each of :data:`ADAPTATIONS`.
+KNOWN = ("Nothing known of the test speakers", "Adapted to each test speaker by that speaker's own unlabelled clips")
 
 #: What a choice among runs needs of each.
 KEPT = (layout.PARAMS, revisions.OUT_OF_FOLD, revisions.HELD_OUT)
@@ -161,12 +165,13 @@ def insert(text: str, page: Path) -> None:
 def publish(scored: list[dict]) -> None:
     """Write the rows, and the tables that show them."""
     write_json(RESULTS, scored)
-    plain, adapted = (summary(scored, adaptation) for adaptation in ("none", "speaker"))
-    insert(
-        f"**Nothing known of the test speakers**\n\n{plain}\n\n"
-        f"**Adapted to each test speaker by that speaker's own unlabelled clips**\n\n{adapted}",
-        ROOT / "README.md",
-    )
+    sections = [beside_published(scored)]
+    for known, adaptation in zip(KNOWN, ADAPTATIONS, strict=True):
+        sections += [f"**{known}**", summary(scored, adaptation)]
+    for known, adaptation in zip(KNOWN, ADAPTATIONS, strict=True):
+        together = f"Trained on four English corpora together, five folds by speaker. {known}"
+        sections += [f"<details><summary>{together}</summary>", summary(scored, adaptation, TOGETHER), "</details>"]
+    insert("\n\n".join(sections), ROOT / "README.md")
     insert(whole_table(scored), ROOT / "docs" / "results.md")
     insert(cleaning_table(scored), ROOT / "docs" / "augmentation.md")
 

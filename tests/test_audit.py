@@ -124,6 +124,7 @@ def test_says_and_writes_both_sides(found, tmp_path):
     told = str(found)
     assert "refused: 9 speakers, 144 augmented copies and 2 byte-equal clips stand on both sides of folds" in told
     assert f"a leaky split would claim {100 * of_corpus['flattered']:.1f} points more" in found.title
+    assert {f"{len(found.flattered['alpha'].classes)} classes", "calm: keep"} <= set(found.notes)
     other = replace(found.flattered["alpha"], uar=(0.5, 0.515))
     both = replace(found, flattered=found.flattered | {"beta": other})
     assert both.title.startswith("2 corpora: a leaky split would claim 1.5 to ")

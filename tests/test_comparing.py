@@ -102,6 +102,13 @@ def test_seeds_are_averaged(settings):
     assert "means of 1 and 3 seeds" in found.notes
 
 
+def test_the_policy_for_calm_stands_in_the_title(settings):
+    first, second = revision("old", table()), revision("new", table(), **{"train.calm": "drop"})
+    found = only(first, first, settings)
+    assert {"calm: keep", f"{len(found.comparison.classes)} classes"} <= set(found.notes)
+    assert "calm: keep and drop" in only(first, second, settings).notes
+
+
 def test_a_class_that_a_model_does_not_know_is_never_recognised(settings):
     small = table(right=1.0).drop(columns="sad")
     found = only(revision("small", small), revision("whole", table(right=1.0)), settings)

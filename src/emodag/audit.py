@@ -66,6 +66,7 @@ class Audit:
     flattered: dict[str, Comparison]  #: by corpus, leaky less honest on the clips that both tested
     model: str
     adaptation: str
+    calm: str
     folds: int
     tested: int  #: of the folds
     copies: int  #: augmented, in all
@@ -87,7 +88,8 @@ class Audit:
         clips = sum(found.clips for found in self.flattered.values())
         speakers = sum(found.speakers for found in self.flattered.values())
         notes = [self.model, self._folds, f"{clips} clips and {self.copies} augmented copies"]
-        notes.append(f"{speakers} speakers")
+        emotions = {emotion for found in self.flattered.values() for emotion in found.classes}
+        notes += [f"{speakers} speakers", f"{len(emotions)} classes", f"calm: {self.calm}"]
         if self.adaptation != "none":
             notes.append(TOLD[self.adaptation])
         confidence = next(iter(self.flattered.values())).confidence
@@ -111,6 +113,7 @@ class Audit:
         return {
             "model": self.model,
             "adaptation": self.adaptation,
+            "calm": self.calm,
             "folds": self.folds,
             "tested": self.tested,
             "copies": self.copies,
@@ -199,6 +202,7 @@ def audit(data: Dataset, params: Params, tested: int | None = None) -> Audit:
         {corpus: _flattered(honest, leaky, corpus, data.classes, params) for corpus in honest.scores},
         params.model,
         params.adaptation.by,
+        params.train.calm,
         params.train.folds,
         tested,
         int(data.index["parent_id"].notna().sum()),

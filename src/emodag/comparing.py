@@ -11,6 +11,7 @@ import pandas as pd
 
 from emodag import plots, revisions
 from emodag.errors import DataError
+from emodag.evaluation import FEWEST_SPEAKERS
 from emodag.evaluation.comparison import Comparison, compare
 from emodag.files import write_json
 from emodag.labels import in_order
@@ -20,8 +21,6 @@ from emodag.revisions import Predicted, Revision
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: With fewer speakers, 95 % intervals held the true difference in 75 to 87 % of simulations, and no p is below 0.05.
-_FEWEST_SPEAKERS = 6
 
 _PARAMS_SHOWN = 20
 
@@ -35,6 +34,7 @@ class Pair:
     tested: tuple[Predicted, Predicted]
     comparison: Comparison
     left_out: tuple[int, int]  #: clips that only the first, or only the second, predicted
+    calm: tuple[str, ...]  #: the policies for it, ``train.calm``: one if they agree
 
     @property
     def seeds(self) -> tuple[int, int]:
@@ -92,7 +92,7 @@ class Pair:
             )
         if self.comparison.speakers == 1:
             told.append("one speaker only: nothing is said about other voices")
-        elif self.comparison.speakers < _FEWEST_SPEAKERS:
+        elif self.comparison.speakers < FEWEST_SPEAKERS:
             told.append(
                 f"{self.comparison.speakers} speakers are too few: intervals over them are too narrow, and p cannot be "
                 f"below {0.5 ** (self.comparison.speakers - 1):.2f}"
@@ -114,6 +114,7 @@ class Pair:
         protocols = dict.fromkeys(tested.protocol for tested in self.tested)
         seeds = "" if self.seeds == (1, 1) else f"means of {self.seeds[0]} and {self.seeds[1]} seeds"
         notes = [" and ".join(protocols), f"{found.clips} clips", f"{found.speakers} speakers", seeds]
+        notes += [f"{len(found.classes)} classes", f"calm: {' and '.join(self.calm)}"]
         notes += [f"{found.confidence:.0%} intervals over {found.unit}", f"p {_p(found.p)} by swapping {found.unit}"]
         notes.append(f"McNemar mid-p {_p(found.mcnemar.mid_p)}")
         return [note for note in notes if note]
@@ -239,7 +240,9 @@ def pair(first: Revision, second: Revision, corpus: str, settings: Evaluate, see
         seed=seed,
     )
     left_out = len(before) - len(both), len(after) - len(both)
-    return Pair(corpus, (first.label, second.label), tested, found, left_out)
+    return Pair(
+        corpus, (first.label, second.label), tested, found, left_out, tuple(dict.fromkeys(_calm(first, second)))
+    )
 
 
 def clip_hits(table: pd.DataFrame, classes: tuple[str, ...]) -> pd.DataFrame:
@@ -252,8 +255,12 @@ def clip_hits(table: pd.DataFrame, classes: tuple[str, ...]) -> pd.DataFrame:
     )
 
 
+def _calm(first: Revision, second: Revision) -> tuple[str, str]:
+    return first.params.get("train.calm", "unknown"), second.params.get("train.calm", "unknown")
+
+
 def _why_emotions_differ(first: Revision, second: Revision) -> str:
-    policies = [revision.params.get("train.calm", "unknown") for revision in (first, second)]
+    policies = _calm(first, second)
     if policies[0] == policies[1]:
         return ""
     return f"; train.calm is {policies[0]} there and {policies[1]} here: only runs with the same one can be compared"

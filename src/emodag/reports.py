@@ -15,6 +15,7 @@ from emodag.bundle import Bundle
 from emodag.datasets import Dataset
 from emodag.errors import DataError
 from emodag.evaluation import (
+    FEWEST_SPEAKERS,
     Calibration,
     Fairness,
     Human,
@@ -206,10 +207,20 @@ class Report:
             notes[-1] += " shared with the training corpora"
             notes += [f"not scored: {count} {emotion}" for emotion, count in self.dropped.items()]
         notes.append(f"calm: {self.calm}")
-        unit = self.scores.intervals.unit
-        notes.append(f"{self.confidence:.0%} interval over {unit}" + (": one speaker only" if unit == "clips" else ""))
+        notes.append(self.interval)
         notes.append("speakers on both sides of each fold" if self.leaky else "no leak found")
         return notes
+
+    @property
+    def interval(self) -> str:
+        """What the interval is over, and whether that is too few to trust it."""
+        speakers = self.scores.speakers
+        told = f"{self.confidence:.0%} interval over {self.scores.intervals.unit}"
+        if speakers == 1:
+            return f"{told}: one speaker only"
+        if speakers == 2:
+            return "no interval: from the worse to the better of two speakers"
+        return f"{told}, too narrow: {speakers} are few" if speakers < FEWEST_SPEAKERS else told
 
     def pictures(self) -> dict[str, Figure]:
         """Kind of picture -> picture."""

@@ -71,6 +71,24 @@ def test_every_score_stands_beside_its_protocol_interval_and_chance(read, findin
     assert "0123abc" in text
 
 
+@pytest.mark.parametrize(
+    ("speakers", "told"),
+    [
+        (1, "95% interval over clips: one speaker only"),
+        (2, "no interval: from the worse to the better of two speakers"),
+        (4, "95% interval over speakers, too narrow: 4 are few"),
+        (6, "95% interval over speakers"),
+    ],
+)
+def test_an_interval_over_few_speakers_is_told_as_such(findings, speakers, told):
+    report = findings.reports[0]
+    unit = "clips" if speakers == 1 else "speakers"
+    scores = replace(report.scores, speakers=speakers, intervals=replace(report.scores.intervals, unit=unit))
+    report = replace(report, scores=scores)
+    assert told in report.notes
+    assert f"{told}</p>" in page.render(report_page(replace(findings, reports=[report])))
+
+
 def test_a_leaky_score_is_told_in_every_place(findings):
     leaky = replace(findings.reports[0], leaky=True, protocol="random")
     made = report_page(replace(findings, reports=[leaky, findings.reports[1]]))

@@ -96,7 +96,6 @@ def report_page(found: Findings) -> Page:
 def score(report: Report) -> Score:
     """The headline of a corpus."""
     low, high = report.scores.intervals.uar
-    unit = report.scores.intervals.unit
     return Score(
         corpus=report.corpus,
         key=_key(report),
@@ -106,7 +105,7 @@ def score(report: Report) -> Score:
         low=low,
         high=high,
         chance=1 / len(report.scores.classes),
-        interval=f"{report.confidence:.0%} interval over {unit}" + (": one speaker only" if unit == "clips" else ""),
+        interval=report.interval,
         notes=(
             f"{report.scores.clips} clips",
             f"{report.scores.speakers} speakers",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from emodag.bundle import Bundle
 from emodag.corpora import get
 from emodag.corpora.demo import CORPORA as SYNTHETIC
+from emodag.evaluation import FEWEST_SPEAKERS
 from emodag.params import Params
 from emodag.splits import CROSS_CORPUS, is_leaky
 
@@ -39,8 +40,8 @@ _LIMITS = (
     "what anybody feels.",
     "Categories are few and the corpora acted. Everyday speech is milder and more mixed, and scores there are lower.",
     "A score holds for voices, rooms, languages and microphones like those tested. Between corpora it usually drops.",
-    "An interval over few speakers is rough, and covers the choice of speakers only: not that of rooms, sentences or "
-    "of the person who labelled.",
+    f"An interval over fewer than {FEWEST_SPEAKERS} speakers is too narrow; over two, it is no more than their two "
+    "scores. It covers the choice of speakers only: not that of rooms, sentences or of the person who labelled.",
 )
 
 #: How licences begin that leave the use of a model free, and that of a user's own recordings.

@@ -16,6 +16,7 @@ from emodag.evaluation.fairness import Fairness, Speaker, Subgroup, age_groups, 
 from emodag.evaluation.human import Human, human_baseline
 from emodag.evaluation.rejection import Rejection, area_under_risk, rejection_of
 from emodag.evaluation.scores import (
+    FEWEST_SPEAKERS,
     Intervals,
     Resamples,
     Scores,
@@ -33,6 +34,7 @@ from emodag.evaluation.scores import (
 )
 
 __all__ = [
+    "FEWEST_SPEAKERS",
     "Calibration",
     "Curve",
     "Fairness",

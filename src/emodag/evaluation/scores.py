@@ -129,6 +129,11 @@ def resample(speakers: np.ndarray, *, resamples: int, seed: int, repeats: int = 
     return Resamples(units, drawn.astype(float), unit)
 
 
+#: Intervals over fewer are told to be too narrow (docs/evaluation.md has simulations), and a test that swaps so few
+#: speakers can find no p below 0.05.
+FEWEST_SPEAKERS = 6
+
+
 def percentiles(values: np.ndarray, confidence: float, *, units: int | None = None) -> tuple[float, float]:
     """The interval that holds the share ``confidence`` of resampled values, less those that are NaN.
 

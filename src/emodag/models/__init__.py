@@ -12,6 +12,7 @@ from emodag.models.ensemble import Ensemble
 from emodag.models.linear import Lda, Logistic
 from emodag.models.mlp import Mlp
 from emodag.models.neural import NETWORKS, Neural
+from emodag.models.neural.runtime import sees_gpu
 from emodag.models.svm import Svm
 from emodag.models.xgboost import XGBoost
 from emodag.params import EMBEDDING, Params
@@ -19,8 +20,8 @@ from emodag.speech import Needs
 
 __all__ = ["REGISTRY", "Chosen", "Classifier", "Clips", "Needs", "create", "needs", "typical"]
 
-#: There if the machine has a GPU; asking the backend would start it, which takes seconds.
-_NVIDIA = Path("/dev/nvidia0")
+#: Where a machine lists its devices, and the names of GPUs there: by NVIDIA's driver, AMD's and Windows's for Linux.
+_DEVICES, _GPUS = Path("/dev"), ("nvidia[0-9]*", "kfd", "dxg")
 
 _SINGLE: dict[str, Callable[..., Classifier]] = {
     "mlp": Mlp,
@@ -48,7 +49,12 @@ def jobs(params: Params) -> int:
 def on_gpu(params: Params) -> bool:
     """Whether the model, or a member of it, is a network that trains on a GPU."""
     wanted, networks = params.compute.device, set(params.members()) & set(NETWORKS)
-    return bool(networks) and (wanted == "gpu" or (wanted == "auto" and _NVIDIA.exists()))
+    return bool(networks) and (wanted == "gpu" or (wanted == "auto" and has_gpu() and sees_gpu()))
+
+
+def has_gpu() -> bool:
+    """Whether the machine has a GPU; to ask the backend, which need not see it, takes the seconds of its start."""
+    return any(path for name in _GPUS for path in _DEVICES.glob(name))
 
 
 def needs(params: Params) -> Needs:

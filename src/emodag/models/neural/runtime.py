@@ -26,6 +26,25 @@ def keras_ready(device: Device) -> Iterator[None]:
     Raises:
         ParamsError: ``gpu`` is asked for, and the backend sees none; or the backend is another.
     """
+    gpu = sees_gpu()
+    import keras
+
+    if device == "gpu" and not gpu:
+        backend = os.environ["KERAS_BACKEND"]
+        raise ParamsError(f"compute.device: 'gpu', and Keras sees none by {backend}; accepted here: auto, cpu")
+    # Without a number: on "cpu:0", PyTorch would copy parameters of "cpu" and lose that they are parameters.
+    with keras.device("gpu" if gpu and device != "cpu" else "cpu"), warnings.catch_warnings():
+        # Attention in a clip so short that one frame is left.
+        warnings.filterwarnings("ignore", "You are using a softmax over axis", UserWarning)
+        yield
+
+
+def sees_gpu() -> bool:
+    """Whether the backend has a GPU to compute on; it is started for that, which takes seconds.
+
+    Raises:
+        ParamsError: the environment names another backend.
+    """
     backend = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     if backend not in _PREPARE:
         raise ParamsError(f"KERAS_BACKEND: {backend!r} is not accepted; accepted: {', '.join(_PREPARE)}")
@@ -37,14 +56,7 @@ def keras_ready(device: Device) -> Iterator[None]:
 
     keras.config.set_floatx("float32")
     keras.config.set_image_data_format("channels_last")  # whatever ~/.keras says
-    gpu = _PREPARE[backend]()
-    if device == "gpu" and not gpu:
-        raise ParamsError(f"compute.device: 'gpu', and Keras sees none by {backend}; accepted here: auto, cpu")
-    # Without a number: on "cpu:0", PyTorch would copy parameters of "cpu" and lose that they are parameters.
-    with keras.device("gpu" if gpu and device != "cpu" else "cpu"), warnings.catch_warnings():
-        # Attention in a clip so short that one frame is left.
-        warnings.filterwarnings("ignore", "You are using a softmax over axis", UserWarning)
-        yield
+    return _PREPARE[backend]()
 
 
 def forget() -> None:
