@@ -51,25 +51,25 @@ const curve = (turns, duration) => {
   return svg;
 };
 
+/** Where a span lies on a strip that begins at a time and is so long, all in s. */
+const across = ({ start, end }, from, length) =>
+  ({ left: `${(100 * (start - from)) / length}%`, width: `${(100 * (end - start)) / length}%` });
+
 const box = (turn, duration) => {
   const kind = kindOf(turn.feeling), length = turn.end - turn.start;
   const pieces = stretches(turn).map((each) => element("i", {
     class: `of-${each.emotion}`,
-    style: {
-      left: `${(100 * (each.start - turn.start)) / length}%`, width: `${(100 * (each.end - each.start)) / length}%`,
-      "--strength": `${100 * strength(each)}%`,
-    },
+    style: { ...across(each, turn.start, length), "--strength": `${100 * strength(each)}%` },
   }));
-  const gaps = turn.feeling ? unjudged(turn).map(({ start, end }) => element("i", {
-    class: "of-unjudged",
-    style: { left: `${(100 * (start - turn.start)) / length}%`, width: `${(100 * (end - start)) / length}%` },
+  const gaps = turn.feeling ? unjudged(turn).map((each) => element("i", {
+    class: "of-unjudged", style: across(each, turn.start, length),
   })) : [];
   const said = turn.text ? `. ${turn.text}` : "";
   const made = element("button", {
     type: "button", class: `turn of-${kind}`, tabindex: "-1",
     "aria-label": `${turn.speaker}, ${clock(turn.start)} to ${clock(turn.end)}: ${verdict(turn.feeling)}${said}`,
     title: `${turn.speaker}, ${clock(turn.start)}: ${verdict(turn.feeling)}`,
-    style: { left: `${(100 * turn.start) / duration}%`, width: `${(100 * length) / duration}%` },
+    style: across(turn, 0, duration),
   }, element("span", { class: "box" }, ...pieces, ...gaps), element("b", { text: turn.feeling ? nameOf(kind) : "" }));
   made.addEventListener("click", () => play(turn.start, turn.end));
   return made;
