@@ -73,8 +73,9 @@ def whole_table(scored: list[dict]) -> str:
     for row in sorted(scored, key=order_of):
         protocol = f"{row['protocol']} (**leaky**: speakers shared)" if row["leaky"] else row["protocol"]
         validation = percent(row["uar_validation"]) if row.get("uar_validation") is not None else ""
+        model = f"{model_of(row)}: {row['candidates']}" if row["model"] == CHOSEN else model_of(row)
         cells = (
-            title(row["corpus"]), row["classes"], protocol, ", ".join(map(title, row["trained_on"])), model_of(row),
+            title(row["corpus"]), row["classes"], protocol, ", ".join(map(title, row["trained_on"])), model,
             row["adaptation"], ", ".join(row["cleaning"]) or "none", interval(row), validation, percent(row["wa"]),
             "" if row["ece"] is None else percent(row["ece"]), row["clips"], row["speakers"], row["commit"],
         )  # fmt: skip
