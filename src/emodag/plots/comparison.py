@@ -74,7 +74,7 @@ def _differences(axes: Axes, comparison: Comparison, names: tuple[str, str]) -> 
         if low <= (left + right) / 2 <= high:
             bar.set_facecolor("#9db8d6")
     top = max(counts.max(), 1) * 1.28
-    axes.axvline(0, color=INK, linewidth=1.2, zorder=3)
+    axes.axvline(0, ymax=0.88, color=INK, linewidth=1.2, zorder=3)  # the words above are written across it
     axes.plot(100 * comparison.difference, 0, "^", color=_HIGHLIGHT, markersize=9, clip_on=False, zorder=4)
     axes.plot([low, high], [top * 0.86] * 2, color=INK, linewidth=1.5, marker="|", markersize=8, zorder=3)
     axes.annotate(
