@@ -368,6 +368,8 @@ def other_process(tmp_path: Path, backend: str, *names: str) -> dict[str, str]:
         from pathlib import Path
         sys.path.insert(0, {str(Path(__file__).parent)!r})
         from {Path(__file__).stem} import fit, moving, run_onnx, settings
+        from emodag.models.neural import classifier
+        classifier._SECONDS_BETWEEN_LOG_LINES = float("inf")  # a slow machine says how far it is
         for name in {names!r}:
             model = fit(settings(name))
             path = Path({str(tmp_path)!r}) / f"{{name}}.onnx"
@@ -393,8 +395,7 @@ def other_process(tmp_path: Path, backend: str, *names: str) -> dict[str, str]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    chatter = [line for line in done.stderr.splitlines() if not line.startswith("epoch ")]  # said once a minute
-    assert chatter == []
+    assert done.stderr == ""
     return dict(line.split() for line in done.stdout.splitlines())
 
 
