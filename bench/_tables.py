@@ -38,9 +38,14 @@ def beside_published(scored: list[dict]) -> str:
             known = "unlabelled clips" if row["adaptation"] == "speaker" else "none"
             bold = f"**{name}**", PARAMETERS.get(row["encoder"], ""), known, f"**{interval(row, '-')}**"
             lines.append((row["uar"], *bold))
-    head = "| RAVDESS, 8 emotions, speakers apart | pretrained parameters, millions | of the test speaker | UAR |"
-    told = [f"| {' | '.join(map(str, cells))} |" for _, *cells in sorted(lines)]
-    return "\n".join([head, "|---|---|---|---|", *told])
+    head = (
+        "RAVDESS, 8 emotions, speakers apart",
+        "pretrained parameters, millions",
+        "known of the tested speaker",
+        "UAR",
+    )
+    rows = [head, ["---"] * len(head), *(cells for _, *cells in sorted(lines))]
+    return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in rows)
 
 
 def model_of(row: dict) -> str:
@@ -73,7 +78,7 @@ def whole_table(scored: list[dict]) -> str:
     for row in sorted(scored, key=order_of):
         protocol = f"{row['protocol']} (**leaky**: speakers shared)" if row["leaky"] else row["protocol"]
         validation = percent(row["uar_validation"]) if row.get("uar_validation") is not None else ""
-        model = f"{model_of(row)}: {row['candidates']}" if row["model"] == CHOSEN else model_of(row)
+        model = model_of(row) + (f": {row['candidates']}" if row["model"] == CHOSEN else "")
         cells = (
             title(row["corpus"]), row["classes"], protocol, ", ".join(map(title, row["trained_on"])), model,
             row["adaptation"], ", ".join(row["cleaning"]) or "none", interval(row), validation, percent(row["wa"]),

@@ -47,8 +47,11 @@ RESULTS, HEADLINES = ROOT / "metrics" / "results.json", ROOT / "metrics" / "head
 PREDICTIONS = ROOT / ".results" / "predictions"
 START, END = "<!-- results: written by make results -->\n", "<!-- end of results -->"
 
-#: What the tables say of each of :data:`ADAPTATIONS`.
-KNOWN = ("Nothing known of the test speakers", "Adapted to each test speaker by that speaker's own unlabelled clips")
+#: What the tables say of each adaptation.
+KNOWN = {
+    "none": "Nothing known of the test speakers",
+    "speaker": "Adapted to each test speaker by that speaker's own unlabelled clips",
+}
 
 #: What a choice among runs needs of each.
 KEPT = (layout.PARAMS, revisions.OUT_OF_FOLD, revisions.HELD_OUT)
@@ -166,9 +169,9 @@ def publish(scored: list[dict]) -> None:
     """Write the rows, and the tables that show them."""
     write_json(RESULTS, scored)
     sections = [beside_published(scored)]
-    for known, adaptation in zip(KNOWN, ADAPTATIONS, strict=True):
+    for adaptation, known in KNOWN.items():
         sections += [f"**{known}**", summary(scored, adaptation)]
-    for known, adaptation in zip(KNOWN, ADAPTATIONS, strict=True):
+    for adaptation, known in KNOWN.items():
         together = f"Trained on four English corpora together, five folds by speaker. {known}"
         sections += [f"<details><summary>{together}</summary>", summary(scored, adaptation, TOGETHER), "</details>"]
     insert("\n\n".join(sections), ROOT / "README.md")

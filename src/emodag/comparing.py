@@ -21,7 +21,6 @@ from emodag.revisions import Predicted, Revision
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-
 _PARAMS_SHOWN = 20
 
 
@@ -240,9 +239,7 @@ def pair(first: Revision, second: Revision, corpus: str, settings: Evaluate, see
         seed=seed,
     )
     left_out = len(before) - len(both), len(after) - len(both)
-    return Pair(
-        corpus, (first.label, second.label), tested, found, left_out, tuple(dict.fromkeys(_calm(first, second)))
-    )
+    return Pair(corpus, (first.label, second.label), tested, found, left_out, _policies(first, second))
 
 
 def clip_hits(table: pd.DataFrame, classes: tuple[str, ...]) -> pd.DataFrame:
@@ -255,15 +252,16 @@ def clip_hits(table: pd.DataFrame, classes: tuple[str, ...]) -> pd.DataFrame:
     )
 
 
-def _calm(first: Revision, second: Revision) -> tuple[str, str]:
-    return first.params.get("train.calm", "unknown"), second.params.get("train.calm", "unknown")
+def _policies(*both: Revision) -> tuple[str, ...]:
+    """Those for ``calm``: one if they agree."""
+    return tuple(dict.fromkeys(revision.params.get("train.calm", "unknown") for revision in both))
 
 
 def _why_emotions_differ(first: Revision, second: Revision) -> str:
-    policies = _calm(first, second)
-    if policies[0] == policies[1]:
+    policies = _policies(first, second)
+    if len(policies) == 1:
         return ""
-    return f"; train.calm is {policies[0]} there and {policies[1]} here: only runs with the same one can be compared"
+    return f"; train.calm is {' there and '.join(policies)} here: only runs with the same one can be compared"
 
 
 def write(found: list[Pair], first: Revision, second: Revision, folder: Path) -> dict[str, Any]:
