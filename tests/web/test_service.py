@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import resource
@@ -32,7 +33,7 @@ from emodag.transcription.base import Transcript
 from emodag.web import answers, examples, writing
 from emodag.web.app import create_app
 from emodag.web.nursery import Worker
-from emodag.web.team import Busy
+from emodag.web.team import Busy, Team
 from emodag.web.wire import Message
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -527,6 +528,31 @@ def test_a_client_who_leaves_gives_its_worker_back(service, samples):
     wait_until(lambda: len(service.processes()) == 4)
 
 
+def test_a_worker_that_nobody_waits_for_any_more_is_ended_and_reaped(model):
+    """Also one that is forked only after whoever asked has left."""
+
+    async def found():
+        team = Team(model, ROOT / "params.yaml", params.load(ROOT / "params.yaml").serve)
+        await team.start()
+        try:
+            nursery = psutil.Process().children()[-1]
+            before = nursery.children()
+            nursery.suspend()
+            asking = asyncio.ensure_future(team.worker("call").__aenter__())
+            await asyncio.sleep(0.1)
+            asking.cancel()
+            nursery.resume()
+            await asyncio.wait([asking])
+            await asyncio.sleep(0.3)  # for the nursery to fork nonetheless
+            return before, asking.cancelled(), nursery.children()
+        finally:
+            await team.stop()
+
+    before, was_cancelled, after = asyncio.run(found())
+    assert was_cancelled
+    assert after == before
+
+
 def wait_until(is_so, seconds=10):
     end = time.monotonic() + seconds
     while not is_so():
@@ -555,8 +581,6 @@ def test_what_cannot_be_served_is_told_in_a_line(model, tmp_path):
 
 
 def test_whoever_connects_and_is_silent_is_hung_up_on():
-    import asyncio
-
     import uvicorn
 
     from emodag.web.protocol import Prompt

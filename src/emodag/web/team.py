@@ -237,8 +237,13 @@ class Team:
         try:
             return await asyncio.shield(forking)
         except asyncio.CancelledError:
-            forking.add_done_callback(_dismissed)
+            await asyncio.shield(self._dismiss(forking))
             raise
+
+    async def _dismiss(self, forking: asyncio.Future[Worker]) -> None:
+        """End a worker that nobody wants any more; one that only ended itself would stay in the table of processes."""
+        with suppress(Busy):
+            await self._end(await forking)
 
     async def _forked(self, kind: Kind) -> Worker:
         ours, theirs = socket.socketpair()
@@ -284,9 +289,3 @@ class Team:
         except subprocess.TimeoutExpired:
             self._nursery.kill()
             self._nursery.wait()
-
-
-def _dismissed(forking: asyncio.Future[Worker]) -> None:
-    """Close the connection to a worker that nobody wants any more."""
-    if not forking.cancelled() and forking.exception() is None:
-        forking.result().close()
