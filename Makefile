@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OPTIONS := $(VENV)/.options
+# Modules are compiled when they are first imported: most never are, and pip would spend a minute on all of them.
+INSTALL := $(BIN)/pip install --disable-pip-version-check --quiet --no-compile
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PYANNOTE_METRICS_ENABLED := false
@@ -20,9 +22,9 @@ setup: $(READY) ## create .venv from the pinned requirements
 # The .pth file does for .venv/bin/dvc what `activate` does: stages call `python` and must find this one.
 $(READY): requirements.txt requirements-nodeps.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --disable-pip-version-check --quiet --requirement requirements.txt
-	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --requirement requirements-nodeps.txt
-	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	$(INSTALL) --requirement requirements.txt
+	$(INSTALL) --no-deps --requirement requirements-nodeps.txt
+	$(INSTALL) --no-deps --no-build-isolation --editable .
 	$(BIN)/python -c "import pathlib, sysconfig; pathlib.Path(sysconfig.get_path('purelib'), 'emodag_path.pth').write_text( \
 	  'import os, sys; p = os.path.join(sys.prefix, \"bin\"); e = os.environ.get(\"PATH\", \"\"); os.environ[\"PATH\"] = e if e.split(os.pathsep)[0] == p else p + os.pathsep + e\n')"
 	touch $@
@@ -30,7 +32,7 @@ $(READY): requirements.txt requirements-nodeps.txt pyproject.toml
 options: $(OPTIONS) ## add what transformers encoders and eGeMAPS need (opensmile: research only)
 
 $(OPTIONS): $(READY) requirements-options.txt
-	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --requirement requirements-options.txt
+	$(INSTALL) --no-deps --requirement requirements-options.txt
 	touch $@
 
 repro: $(READY) ## run the pipeline; only what changed is computed
