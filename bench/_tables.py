@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 
 from _plan import CHOSEN, COLUMNS, PARAMETERS, POOL, PUBLISHED, SUMMARISED, column_of, title
 from emodag import params as parameters
@@ -18,15 +19,15 @@ def summary(scored: list[dict], adaptation: str, among: tuple[tuple, ...] = COLU
     columns = [column for column in among if any(key[1:] == column[:3] for key in found)]
     wanted = {column[:3] for column in columns}
     models = list(dict.fromkeys(key[0] for key in found if key[1:] in wanted))
-    lines = [f"| model | {' | '.join(told for *_, told in columns)} |", "|---" * (len(columns) + 1) + "|"]
+    rows = []
     for model in sorted(models, key=place_of):
         cells = []
         for column in columns:
             row = found.get((model, *column[:3]))
             cell = "" if row is None else interval(row, "-")
             cells.append(f"**{cell}**" if row and row["model"] == CHOSEN else cell)
-        lines.append(f"| {model} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append((model, *cells))
+    return _markdown(("model", *(told for *_, told in columns)), rows)
 
 
 def beside_published(scored: list[dict]) -> str:
@@ -44,8 +45,7 @@ def beside_published(scored: list[dict]) -> str:
         "known of the tested speaker",
         "UAR",
     )
-    rows = [head, ["---"] * len(head), *(cells for _, *cells in sorted(lines))]
-    return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in rows)
+    return _markdown(head, (cells for _, *cells in sorted(lines)))
 
 
 def model_of(row: dict) -> str:
@@ -74,7 +74,7 @@ def whole_table(scored: list[dict]) -> str:
     """Every row as Markdown: speaker-independent ones first, then by what was tested."""
     head = ("corpus", "classes", "protocol", "trained on", "model", "adapted by", "cleaning")
     head += ("UAR, 95 % interval", "UAR, validation", "WA", "ECE", "clips", "speakers", "commit")
-    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    rows = []
     for row in sorted(scored, key=order_of):
         protocol = f"{row['protocol']} (**leaky**: speakers shared)" if row["leaky"] else row["protocol"]
         validation = percent(row["uar_validation"]) if row.get("uar_validation") is not None else ""
@@ -84,8 +84,8 @@ def whole_table(scored: list[dict]) -> str:
             row["adaptation"], ", ".join(row["cleaning"]) or "none", interval(row), validation, percent(row["wa"]),
             "" if row["ece"] is None else percent(row["ece"]), row["clips"], row["speakers"], row["commit"],
         )  # fmt: skip
-        lines.append(f"| {' | '.join(map(str, cells))} |")
-    return "\n".join(lines)
+        rows.append(cells)
+    return _markdown(head, rows)
 
 
 def order_of(row: dict) -> tuple:
@@ -97,27 +97,34 @@ def order_of(row: dict) -> tuple:
 
 def cleaning_table(scored: list[dict]) -> str:
     """What cleaning does to RAVDESS, as Markdown."""
-    lines = ["| `featurize.clean.steps` | UAR, 95 % interval | WA |", "|---|---|---|"]
     plain = {"corpus": "ravdess", "protocol": "emobox", "model": "mlp", "adaptation": "none", "encoder": "none"}
-    for row in scored:
-        if plain.items() <= row.items():
-            lines.append(f"| `{row['cleaning']}` | {interval(row)} | {percent(row['wa'])} |".replace("'", ""))
-    return "\n".join(lines)
+    rows = [
+        (f"`{row['cleaning']}`".replace("'", ""), interval(row), percent(row["wa"]))
+        for row in scored
+        if plain.items() <= row.items()
+    ]
+    return _markdown(("`featurize.clean.steps`", "UAR, 95 % interval", "WA"), rows)
 
 
 def headlines_table(audited: list[dict]) -> str:
     """What a leaky split claims beside what is true, as Markdown."""
     head = ("corpora as one", "model", "claimed elsewhere, accuracy", "accuracy, leaky", "accuracy, speakers apart")
     head += ("UAR, leaky", "UAR, speakers apart", "folds", "commit")
-    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    rows = []
     for row in audited:
         sides = row["leaky"], row["speakers_apart"]
         cells = (
             row["corpora"], row["model"], row["claimed"], *(percent(side["wa"]) for side in sides),
             *(interval(side) for side in sides), f"{row['tested']} of {row['folds']}", row["commit"],
         )  # fmt: skip
-        lines.append(f"| {' | '.join(map(str, cells))} |")
-    return "\n".join(lines)
+        rows.append(cells)
+    return _markdown(head, rows)
+
+
+def _markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table of the cells of ``rows``."""
+    told = [f"| {' | '.join(map(str, cells))} |" for cells in (head, *rows)]
+    return "\n".join([told[0], "|---" * len(head) + "|", *told[1:]])
 
 
 def percent(value: float) -> str:

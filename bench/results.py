@@ -47,7 +47,7 @@ RESULTS, HEADLINES = ROOT / "metrics" / "results.json", ROOT / "metrics" / "head
 PREDICTIONS = ROOT / ".results" / "predictions"
 START, END = "<!-- results: written by make results -->\n", "<!-- end of results -->"
 
-#: What the tables say of each adaptation.
+#: What the tables say of each of :data:`ADAPTATIONS`.
 KNOWN = {
     "none": "Nothing known of the test speakers",
     "speaker": "Adapted to each test speaker by that speaker's own unlabelled clips",
@@ -169,10 +169,10 @@ def publish(scored: list[dict]) -> None:
     """Write the rows, and the tables that show them."""
     write_json(RESULTS, scored)
     sections = [beside_published(scored)]
-    for adaptation, known in KNOWN.items():
-        sections += [f"**{known}**", summary(scored, adaptation)]
-    for adaptation, known in KNOWN.items():
-        together = f"Trained on four English corpora together, five folds by speaker. {known}"
+    for adaptation in ADAPTATIONS:
+        sections += [f"**{KNOWN[adaptation]}**", summary(scored, adaptation)]
+    for adaptation in ADAPTATIONS:
+        together = f"Trained on four English corpora together, five folds by speaker. {KNOWN[adaptation]}"
         sections += [f"<details><summary>{together}</summary>", summary(scored, adaptation, TOGETHER), "</details>"]
     insert("\n\n".join(sections), ROOT / "README.md")
     insert(whole_table(scored), ROOT / "docs" / "results.md")
