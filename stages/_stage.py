@@ -24,6 +24,9 @@ os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 from emodag import layout, tracking
 from emodag import params as parameters
 from emodag.errors import EmodagError
+from emodag.interpreter import collect_seldom
+
+collect_seldom()
 
 
 def stage(job: Callable[..., None]) -> None:

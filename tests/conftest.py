@@ -15,10 +15,13 @@ import pytest
 from emodag import schema
 from emodag.datasets import Dataset
 from emodag.files import write_json
+from emodag.interpreter import collect_seldom
 from emodag.labels import EMOTIONS
 from emodag.speech import Speech
 
 ROOT = Path(__file__).resolve().parents[1]
+
+collect_seldom()
 
 
 def pytest_collection_modifyitems(items):

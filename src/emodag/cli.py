@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from emodag.errors import AudioError, CorpusError, DataError, EmodagError
+from emodag.interpreter import collect_seldom
 
 if TYPE_CHECKING:
     from emodag.params import Diarize
@@ -751,6 +752,7 @@ def ui(
 
 def main() -> None:
     """Run the command line; an error that the user can mend is one line on stderr and exit status 1."""
+    collect_seldom()
     try:
         app()
     except EmodagError as error:

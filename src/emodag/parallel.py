@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from emodag.errors import EmodagError
+from emodag.interpreter import collect_seldom
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -174,7 +175,9 @@ def _map_in_processes(
     from joblib.externals.loky import get_reusable_executor
 
     # Workers live on from map to map, but where they started: PWD makes another folder ask for new ones.
-    executor = get_reusable_executor(max_workers=jobs, timeout=60, env=ONE_THREAD | {"PWD": str(Path.cwd())})
+    executor = get_reusable_executor(
+        max_workers=jobs, timeout=60, initializer=collect_seldom, env=ONE_THREAD | {"PWD": str(Path.cwd())}
+    )
     with tempfile.TemporaryDirectory(prefix="emodag-") as folder:
         _store(function, Path(folder))
         try:
