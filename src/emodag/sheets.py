@@ -36,6 +36,7 @@ _PITCH_CLASSES = ("C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", 
 _MAP, _DIVERGING = "magma", "RdBu_r"  # both safe for the colour blind, the first perceptually uniform
 _LINE, _SECOND = "#0072b2", "#d55e00"  # Okabe and Ito's blue and vermilion
 _SHEET, _PICTURE = (14.0, 10.5), (10.0, 4.6)  # inches
+_LEFT, _RIGHT, _BELOW, _ABOVE = 0.8, 0.85, 0.47, 0.3  # inches around each picture of a sheet, for labels and title
 _SECONDS_AXIS = 180.0  # a longer recording is told in minutes
 
 
@@ -111,9 +112,10 @@ def _groups(samples: np.ndarray, settings: Featurize, *wanted: str) -> dict[str,
 def _power(samples: np.ndarray, settings: Featurize) -> np.ndarray:
     """The spectra of :mod:`emodag.features.spectral` [frames, bins], where a full-scale sine has power 1."""
     import scipy.fft
-    from scipy.signal import get_window
 
-    window = get_window("hann", settings.win_length).astype(np.float32)
+    from emodag.features.spectral import hann
+
+    window = hann(settings.win_length).astype(np.float32)
     padded = np.pad(samples, settings.win_length // 2)
     windows = sliding_window_view(padded, settings.win_length)[:: settings.hop_length]
     spectrum = scipy.fft.rfft(windows * (2 * window / window.sum()), settings.n_fft)
@@ -155,15 +157,28 @@ def _decibels(power: np.ndarray) -> np.ndarray:
 def sheet(found: Analysis, title: str, colour: str = plots.INK) -> Figure:
     """All pictures of a recording on one page."""
     figure = _figure(_SHEET)
-    for axes, kind in zip(figure.subplots(4, 2).flat, KINDS, strict=True):
+    depth = _head(figure, title, found, colour, size=15)
+    # Fixed, because a search for the best layout takes longer than the drawing.
+    width, height = _SHEET
+    grid = figure.add_gridspec(
+        4,
+        2,
+        left=_LEFT / width,
+        right=1 - _RIGHT / width,
+        bottom=_BELOW / height,
+        top=1 - (depth + _ABOVE) / height,
+        wspace=(_LEFT + _RIGHT) / ((width - 2 * (_LEFT + _RIGHT)) / 2),
+        hspace=(_BELOW + _ABOVE) / ((height - depth - 4 * (_BELOW + _ABOVE)) / 4),
+    )
+    for axes, kind in zip(grid.subplots().flat, KINDS, strict=True):
         _draw(axes, kind, found, size=10)
-    _head(figure, title, found, colour, size=15)
     return figure
 
 
 def picture(found: Analysis, kind: str, title: str) -> Figure:
     """One of the :data:`KINDS` by itself."""
-    figure = _figure(_PICTURE)
+    figure = _figure(_PICTURE, layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.09, h_pad=0.07)
     _draw(figure.subplots(), kind, found, size=12)
     _head(figure, title, found, plots.INK, size=13)
     return figure
@@ -357,29 +372,32 @@ _TITLES = {
 }
 
 
-def _figure(size: tuple[float, float]) -> Figure:
+def _figure(size: tuple[float, float], layout: str | None = None) -> Figure:
     # Not pyplot: it keeps every figure alive and looks for a display.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=size, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.09, h_pad=0.07, hspace=0.03, wspace=0.02)
+    figure = Figure(figsize=size, layout=layout)
     FigureCanvasAgg(figure)
     return figure
 
 
-def _head(figure: Figure, title: str, found: Analysis, colour: str, *, size: float) -> None:
-    """The title, and at the right end of its line how the recording was analysed."""
+def _head(figure: Figure, title: str, found: Analysis, colour: str, *, size: float) -> float:
+    """The title, and below it how the recording was analysed; returns the depth of both in inches."""
     window, hop = (1000 * samples / SAMPLE_RATE for samples in (found.settings.win_length, found.settings.hop_length))
     notes = f"{_duration(found.seconds)} · mono, 16 kHz · windows of {window:g} ms every {hop:g} ms"
     width = figure.get_figwidth()
-    room = int((width - 0.4) * 72 / (0.62 * size))  # characters of the title in bold
+    room = int((width - 0.4) * 72 / (0.7 * size))  # characters of the title in bold
     lines = [title[first : first + room] for first in range(0, len(title), room)] or [""]
-    heading = figure.suptitle("\n".join([*lines[:2], ""]), x=0.2 / width, ha="left", color=colour, weight="bold")
+    text = "\n".join([*lines[:2], ""])
+    # A layout engine makes room for a heading that has no place of its own.
+    top = None if figure.get_layout_engine() else 1 - 0.1 / figure.get_figheight()
+    heading = figure.suptitle(text, x=0.2 / width, y=top, ha="left", va="top", color=colour, weight="bold")
     heading.set(fontsize=size, parse_math=False)  # a name with dollar signs is no formula
-    height = figure.get_figheight()
-    below = 1 - (0.12 + len(lines[:2]) * size * 1.35 / 72) / height
+    depth = 0.12 + len(lines[:2]) * size * 1.35 / 72
+    below = 1 - depth / figure.get_figheight()
     figure.text(0.2 / width, below, notes, ha="left", va="top", color=plots.FAINT, fontsize=0.7 * size)
+    return depth + 0.7 * size * 1.35 / 72
 
 
 def _draw(axes: Axes, kind: str, found: Analysis, *, size: float) -> None:

@@ -216,7 +216,7 @@ def _bank(
     chroma = _chroma_bank(n_fft)
     cosines = scipy.fft.dct(np.eye(n_mels), norm="ortho", axis=0)[:n_mfcc]
     return kernels.Bank(
-        _hann(win_length),
+        hann(win_length),
         frequencies.astype(np.float32),
         *_weights(mel),
         *_weights(chroma),
@@ -478,10 +478,10 @@ def _basis(n_fft: int, win_length: int) -> np.ndarray:
         return np.empty((0, 2, win_length))
     turns = np.outer(np.arange(bins), np.arange(win_length)) % n_fft / n_fft
     waves = np.stack([np.cos(2 * np.pi * turns), np.sin(2 * np.pi * turns)], axis=1)
-    return waves * _hann(win_length)
+    return waves * hann(win_length)
 
 
-def _hann(length: int) -> np.ndarray:
+def hann(length: int) -> np.ndarray:
     """A periodic Hann window, float64 [length]: the bits of ``scipy.signal``'s, which takes long to import."""
     return 0.5 + 0.5 * np.cos(np.linspace(-np.pi, np.pi, length + 1))[:-1]
 
