@@ -27,7 +27,7 @@ def test_pitch_classes_are_librosas(n_fft):
 
 @pytest.mark.parametrize("length", [400, 401])
 def test_the_window_is_scipys(length):
-    np.testing.assert_array_equal(spectral._hann(length), scipy.signal.get_window("hann", length, fftbins=True))
+    np.testing.assert_array_equal(spectral.hann(length), scipy.signal.get_window("hann", length, fftbins=True))
 
 
 @pytest.mark.parametrize("order", [1, 2])
