@@ -109,6 +109,8 @@ def measure(corpus: Path) -> dict:
             "batch_size": settings.train.neural.batch_size,
             "seconds_per_epoch": {},
         }
+        # The first network of a process also pays for importing TensorFlow.
+        seconds_to_fit(create(settings.model_copy(update={"model": "cnn"}), classes=classes, seed=0), clips, 1)
         for name in NETWORKS:
             chosen = settings.model_copy(update={"model": name})
             row = results["seconds_per_epoch"][name] = {}
