@@ -3,7 +3,8 @@
 On all 1440 clips of RAVDESS, cut to speech, with the settings of ``params.yaml`` and two threads: seconds per epoch,
 from features on disk to updated weights, beside the same network fed naively, by a Python generator whose batches are
 drawn at random and padded to the longest clip of the corpus. The start, in which TensorFlow compiles the network, is
-told apart. The table is printed and written to ``bench/results/train.json``.
+told apart: it differs by seconds from one time to the next, so an epoch is an average of twelve. The table is
+printed and written to ``bench/results/train.json``.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from emodag.params import Params
 from emodag.speech import Sequences, Speech
 
 NETWORKS = ("cnn", "cnn_gru", "attention")
-EPOCHS = 4
+EPOCHS = 12
 THREADS = 2
 
 
