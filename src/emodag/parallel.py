@@ -271,6 +271,16 @@ def _connect(compute: Compute, stack: ExitStack) -> Client:
     return _connect_to(compute.address, stack) if compute.address else _start(processes(compute.jobs), stack)
 
 
+#: What each worker runs first. Ctrl-C reaches every process of a terminal: this one ends the workers, which would each
+#: print a traceback. One that is sending or greeting just then would log another; what matters of what it logs, the
+#: error that a task ends with, reaches this process as an exception.
+_QUIET = """
+import logging, signal
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+logging.getLogger("distributed").setLevel(logging.CRITICAL)
+"""
+
+
 def _start(jobs: int, stack: ExitStack) -> Client:
     """A cluster of ``jobs`` processes on this machine, reachable from it alone and with a key of its own."""
     from distributed import Client, LocalCluster, Security
@@ -287,8 +297,7 @@ def _start(jobs: int, stack: ExitStack) -> Client:
         # Whoever reaches a scheduler can run code; other users of this machine lack the key.
         security=Security.temporary(),
         memory_limit=None,
-        # Ctrl-C reaches every process of a terminal: this one ends the workers, which would each print a traceback.
-        preload=["import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"],
+        preload=[_QUIET],
         env=ONE_THREAD | {"PYTHONPATH": path},
     )
     stack.enter_context(cluster)
