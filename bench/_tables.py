@@ -109,13 +109,13 @@ def cleaning_table(scored: list[dict]) -> str:
 def headlines_table(audited: list[dict]) -> str:
     """What a leaky split claims beside what is true, as Markdown."""
     head = ("corpora as one", "model", "claimed elsewhere, accuracy", "accuracy, leaky", "accuracy, speakers apart")
-    head += ("UAR, leaky", "UAR, speakers apart", "folds", "commit")
+    head += ("UAR, leaky", "UAR, speakers apart", "epochs at most", "folds", "commit")
     rows = []
     for row in audited:
         sides = row["leaky"], row["speakers_apart"]
         cells = (
             row["corpora"], row["model"], row["claimed"], *(percent(side["wa"]) for side in sides),
-            *(interval(side) for side in sides), f"{row['tested']} of {row['folds']}", row["commit"],
+            *(interval(side) for side in sides), row["epochs"], f"{row['tested']} of {row['folds']}", row["commit"],
         )  # fmt: skip
         rows.append(cells)
     return _markdown(head, rows)

@@ -182,12 +182,13 @@ def publish(scored: list[dict]) -> None:
 def audit_claims(checkout: Checkout, encoder: Path | None, audited: list[dict]) -> None:
     """Audit what is claimed of models and not audited yet; every finding is written as it comes."""
     for claim in CLAIMS:
-        if any((row["corpora"], row["model"]) == (claim.corpora, claim.model) for row in audited):
+        if claim.told in [{key: row.get(key) for key in claim.told} for row in audited]:
             continue
         found = checkout.audit(claim.changes(encoder), claim.folds)
-        row = {"corpora": claim.corpora, "claimed": claim.claimed}
-        row |= {key: found[key] for key in ("model", "folds", "tested", "copies")}
+        row = claim.told | {"claimed": claim.claimed}
+        row |= {key: found[key] for key in ("folds", "tested", "copies")}
         row |= {"commit": checkout.commit[:12], **found["together"]}
+        audited[:] = [each for each in audited if (each["corpora"], each["model"]) != (claim.corpora, claim.model)]
         audited.append(row)
         write_json(HEADLINES, audited)
         insert(headlines_table(audited), ROOT / "docs" / "audit.md")
