@@ -56,7 +56,7 @@ SEMITONE_REFERENCE = 27.5  # Hz
 #: Frames analysed at a time last so long, with so much around them that does not count: memory stays bounded.
 BLOCK, CONTEXT = 60.0, 1.0  # s
 
-# As right as 16 kHz and a quarter faster; at 4 kHz HNR would tell emotions less well (docs/features.md).
+# As right as 16 kHz and a fifth faster; at 4 kHz HNR would tell emotions less well (docs/features.md).
 _PITCH_RATE = 8000
 _SILENCE, _VOICING = 0.03, 0.45  # Praat's standard thresholds
 _CANDIDATES = 4  # of F0 in a frame; Praat raises it to f0_max / f0_min, and its standard 15 find the same path

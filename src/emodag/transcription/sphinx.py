@@ -50,7 +50,7 @@ class _Model(NamedTuple):
 class SphinxTranscriber:
     """Decodes with PocketSphinx.
 
-    Decoding holds the interpreter's lock: other threads stand still for a third to a half of a piece's duration. A
+    Decoding holds the interpreter's lock: other threads stand still for a third to two thirds of a piece's duration. A
     service should keep a transcriber in a process of its own. Threads may share one, and then take turns.
     """
 

@@ -1,4 +1,4 @@
-"""Encoders as one ONNX file that takes a log-mel spectrogram, such as BYOL-S (Elbanna et al. 2022, arXiv 2203.16637).
+"""Encoders as one ONNX file that takes a log-mel spectrogram, such as BYOL-S (SERAB, arXiv 2110.03414).
 
 The graph's input ``log_mel`` is float32 [batch, n_mels, time], its output ``frames`` float32 [batch, frames, dims],
 with a frame for every so many steps of time. The front end is that of ``featurize.encoder.front_end``: mel bands
