@@ -316,6 +316,23 @@ def test_a_gpu_that_is_not_there_is_an_error():
         fit(settings("cnn", device="gpu"))
 
 
+def test_a_gpu_would_not_round_factors_as_tf32_does():
+    sees_gpu()
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        assert not tf.config.experimental.tensor_float_32_execution_enabled()
+    elif BACKEND == "torch":
+        import torch
+
+        assert not torch.backends.cudnn.allow_tf32
+        assert not torch.backends.cuda.matmul.allow_tf32
+    else:
+        import jax
+
+        assert jax.config.jax_default_matmul_precision == "highest"
+
+
 @pytest.mark.parametrize(
     ("model", "device", "names", "sees", "expected"),
     [
@@ -407,7 +424,8 @@ def test_another_process_trains_the_same_network_in_silence(fitted, tmp_path):
 
 @pytest.mark.parametrize("backend", sorted({"tensorflow", "torch", "jax"} - {BACKEND}))
 def test_networks_train_on_another_backend(tmp_path, backend):
-    """Two that have every kind of layer between them."""
+    """Four that have every kind of layer between them."""
     if find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
-    assert set(other_process(tmp_path, backend, "cnn2d", "multihead")) == {"cnn2d", "multihead"}
+    networks = ("mlp_deep", "cnn2d", "attention", "multihead")
+    assert set(other_process(tmp_path, backend, *networks)) == set(networks)

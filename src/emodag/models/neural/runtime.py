@@ -78,6 +78,8 @@ def _prepare_tensorflow() -> bool:
         for gpu in gpus:
             tf.config.experimental.set_memory_growth(gpu, True)
     tf.config.experimental.enable_op_determinism()
+    # TF32, a GPU's default, rounds factors to 10 bits: the ONNX export would differ by more than train lets pass.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
     # It warns that batches of several shapes are compiled anew: twice, and from then on for any shape.
     tf.get_logger().setLevel("ERROR")
     return bool(gpus)
@@ -89,12 +91,14 @@ def _prepare_torch() -> bool:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS may add in another order each time
     torch.set_num_threads(THREADS)
     torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # as of TensorFlow
     return torch.cuda.is_available()
 
 
 def _prepare_jax() -> bool:
     import jax
 
+    jax.config.update("jax_default_matmul_precision", "highest")  # no TF32, as of TensorFlow
     return any(device.platform == "gpu" for device in jax.devices())
 
 
