@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from _stage import stage
 from emodag import bundle, datasets, importance, layout, matrix, plots, reports, schema
+from emodag.background import Background
 from emodag.documents import model_card, page
+from emodag.documents.reasons import reasons
 from emodag.documents.report import Findings, report_page
 from emodag.files import atomic_directory
 from emodag.leakage import check_disjoint, check_leakage
@@ -24,16 +26,19 @@ def evaluate(params, run):
     validation = schema.read(layout.PREDICTIONS / "validation.parquet", contract)
     check_leakage(folds, predictions, trained.index, shipped.protocol)
     of_folds = bundle.load_folds(layout.MODELS)
+    background = Background.load(layout.MODELS, shipped)
 
-    found, tested = [], []
+    found, tested, why = [], [], {}
     for corpus in shipped.scores:  # under `holdout`, a corpus can train without being tested
         report = reports.in_corpus(predictions, trained, corpus, shipped, params.evaluate, params.seed)
         found.append(with_robustness(report, trained.index, of_folds, params))
+        why[corpus] = reasons(report, trained, of_folds, background, params)
     for corpus in sorted(datasets.corpora_with(params, "test")):
         data = datasets.load([corpus], "test", shipped.needs, inputs=shipped.inputs)
         check_disjoint(data.index, trained.index, corpus)
         report = reports.cross_corpus(data, corpus, shipped, params.evaluate, params.seed)
         found.append(with_robustness(report, data.index, {0: shipped}, params))
+        why[corpus] = reasons(report, data, {0: shipped}, background, params)
         tested.append(data)
     found = reports.with_validation(found, validation, shipped)
     for report in found:
@@ -49,7 +54,7 @@ def evaluate(params, run):
         for name, figure in figures.items():
             plots.save(figure, out / name)
     with atomic_directory(layout.REPORT) as out:
-        findings = Findings(params, shipped, found, [trained, *tested], curves, drops, crossed)
+        findings = Findings(params, shipped, found, [trained, *tested], curves, drops, why, crossed)
         page.write(out / "index.html", report_page(findings))
         model_card.write(out / "model_card.md", model_card.model_card(shipped, found, params))
         scored = reports.scored(found, shipped.classes)

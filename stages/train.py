@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from _stage import stage
-from emodag import bundle, datasets, layout, models, schema, training
+from emodag import bundle, datasets, layout, models, schema, tracking, training
 from emodag.adaptation import TOLD, groups_of
 from emodag.background import Background
 from emodag.files import atomic_directory
@@ -25,10 +25,12 @@ def train(params, run):
     folds = split(data.index, params.train, params.seed)
     print(datasets.describe(data))
     print(describe(folds, data.index, params.train))
+    if params.compute.device == "gpu" and not models.on_gpu(params):
+        print(f"compute.device: gpu is for networks; {params.model} trains on the processor")
     if params.adaptation.by != "none":
         print(f"every score below is {TOLD[params.adaptation.by]}")
 
-    done = training.cross_validate(data, folds, params, layout.TRAINING)
+    done = training.cross_validate(data, folds, params, tracking.home() / layout.TRAINING)
     check_leakage(folds, done.predictions, data.index, params.train.protocol)
     scores = uar_by(done.predictions, done.predictions["fold"], data.classes)
     for (seed, fold), outcome in done.outcomes.items():

@@ -14,11 +14,14 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 import yaml
 from mlflow import MlflowClient
 from ruamel.yaml import YAML
+
+from emodag.labels import EMOTIONS
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ["synthesize", "organize", "diarize", "augment", "featurize", "train", "evaluate"]
@@ -160,6 +163,14 @@ def test_the_pipeline_ends_with_scores_of_both_corpora(finished):
         assert 0 <= score["uar_low"] <= score["uar"] <= score["uar_high"] <= 1
         assert score["leaky"] is False
         assert (score["clips"], score["speakers"]) == (70, 10)
+
+
+def test_the_report_shows_why_the_surest_mistake_of_each_corpus_was_made(finished):
+    table = pd.read_parquet(finished.place / "report/predictions.parquet")
+    emotions = [column for column in table.columns if column in EMOTIONS]
+    wrong = table[emotions].idxmax(axis=1) != table["emotion"]
+    html = (finished.place / "report/index.html").read_text()
+    assert html.count("Why it took ") == table["corpus"][wrong].nunique() > 0
 
 
 def test_a_folder_of_conversations_ends_with_timelines_and_errors(finished):

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from emodag.adaptation import each_alone
+from emodag.adaptation import Adapter, Groups, each_alone
 from emodag.audio import SAMPLE_RATE
 from emodag.background import CLIPS_OF_EACH, Background
 from emodag.bundle import Bundle, load
@@ -38,7 +38,7 @@ from emodag.files import atomic_file, write_json
 from emodag.labels import UNKNOWN
 from emodag.params import Encoder, FrameGroups
 from emodag.recognition import Recogniser, read
-from emodag.speech import Speech, sequences_of
+from emodag.speech import Speech, gathered, joined, sequences_of
 
 #: Pairs of permutations that Shapley values are averaged over.
 _PERMUTATIONS = 8
@@ -85,7 +85,7 @@ class Explanation:
 
     probabilities: dict[str, float]  #: calibrated, the most probable emotion first
     emotion: str  #: the most probable, or :data:`~emodag.labels.UNKNOWN`
-    explained: str  #: the most probable in any case
+    explained: str  #: the most probable in any case, or what was asked for
     base: float  #: its mean probability over the background; of models of frames, that of the background's mean
     groups: list[Evidence]  #: they and ``base`` add up to its probability
     features: list[
@@ -151,14 +151,35 @@ def explain(recogniser: Recogniser, background: Background, samples: np.ndarray)
         AudioError: the samples are not one channel of finite numbers.
         DataError: there is no sample, or some are far beyond full scale.
     """
+    return explain_speech(recogniser, background, recogniser.spoken(samples))
+
+
+def explain_speech(
+    recogniser: Recogniser,
+    background: Background,
+    spoken: Spoken,
+    *,
+    emotion: str | None = None,
+    beside: Speech | None = None,
+) -> Explanation:
+    """Explain one emotion of a clip whose speech is found.
+
+    Args:
+        recogniser: with the model.
+        background: of its bundle, or of another that was trained on the same clips.
+        spoken: the clip.
+        emotion: which is explained; the most probable without it.
+        beside: other clips of its voice before adaptation, for a model that adapts to voices; without them, the clip
+            stands alone.
+    """
     bundle = recogniser.bundle
-    spoken = recogniser.spoken(samples)
     speech = recogniser.speech([spoken])
-    recognised = recogniser.of_speech(speech)
+    voice = _Voice(bundle.adapter, beside)
+    recognised = recogniser.of_speech(*voice.known(speech))
     probabilities = dict(zip(bundle.classes, recognised.probabilities[0].tolist(), strict=True))
-    explained = max(probabilities, key=probabilities.get)
+    explained = emotion or max(probabilities, key=probabilities.get)
+    adapted = voice.adapted(speech)
     probability = _Probability(bundle, bundle.classes.index(explained))
-    adapted = bundle.adapter(speech, each_alone(1))
 
     players = players_of(bundle)
     points, base = shapley(_Game(probability, adapted, background, players), len(players), _PERMUTATIONS)
@@ -170,7 +191,7 @@ def explain(recogniser: Recogniser, background: Background, samples: np.ndarray)
         base=base,
         groups=sorted(groups, key=lambda each: -abs(each.points)),
         features=_single_features(probability, adapted, background),
-        moments=_moments(recogniser, probability, spoken, probabilities[explained]),
+        moments=_moments(recogniser, probability, voice, spoken, probabilities[explained]),
         heat=_heat(probability, adapted, background, players, spoken, probabilities[explained]),
         spoken=spoken,
         log_mel=_log_mel(recogniser, spoken),
@@ -206,7 +227,7 @@ def write(file: Path, models: Path, out: Path, encoder: Encoder) -> tuple[Explan
         title=f"{file.name}: {verdict}{explanation.explained}, {share}",
         notes=[
             f"{bundle.model} trained on {', '.join(bundle.corpora)}",
-            f"what speaks for {explanation.explained} in its colour, what speaks against it in grey",
+            f"what speaks for {explanation.explained} in its colour, what speaks against it hatched",
             "waveform: what silence there would cost",
         ],
     )
@@ -215,6 +236,25 @@ def write(file: Path, models: Path, out: Path, encoder: Encoder) -> tuple[Explan
         plots.save(figure, path)
     write_json(table, {"file": file.name} | explanation.describe())
     return explanation, [picture, table]
+
+
+class _Voice(NamedTuple):
+    """A voice of which some clips are known beside the one that is explained."""
+
+    adapter: Adapter
+    beside: Speech | None
+
+    def known(self, clip: Speech) -> tuple[Speech, Groups]:
+        """A clip, and after it all others that are known."""
+        if self.beside is None:
+            return clip, each_alone(1)
+        count = 1 + len(self.beside)
+        return joined([clip, self.beside]), Groups(np.zeros(count, int), np.full(count, True))
+
+    def adapted(self, variants: Speech) -> Speech:
+        """Variants of the clip after adaptation, each as if it were the only one."""
+        each = (variants.of(slice(number, number + 1)) for number in range(len(variants)))
+        return joined([gathered(self.adapter(*self.known(gathered(one))).of(slice(0, 1))) for one in each])
 
 
 class _Probability(NamedTuple):
@@ -312,15 +352,16 @@ def _place(value: float, usual: np.ndarray) -> str:
     return f"higher than in {lower:.0%}" if lower >= higher else f"lower than in {higher:.0%}"
 
 
-def _moments(recogniser: Recogniser, probability: _Probability, spoken: Spoken, whole: float) -> list[Moment]:
+def _moments(
+    recogniser: Recogniser, probability: _Probability, voice: _Voice, spoken: Spoken, whole: float
+) -> list[Moment]:
     """What stretches of the sound add; the turns stay where they are."""
     length = len(spoken.samples)
     count = int(np.clip(round(length / (_MOMENT * SAMPLE_RATE)), 1, _MOMENTS))
     edges = np.linspace(0, length, count + 1).round().astype(int)
     silenced = [spoken._replace(samples=_silenced(spoken.samples, *stretch)) for stretch in pairwise(edges)]
-    adapted = probability.bundle.adapter(recogniser.speech(silenced), each_alone(count))
     seconds = spoken.start + edges / SAMPLE_RATE
-    points = whole - probability(adapted)
+    points = whole - probability(voice.adapted(recogniser.speech(silenced)))
     return [Moment(*map(float, each)) for each in zip(seconds[:-1], seconds[1:], points, strict=True)]
 
 

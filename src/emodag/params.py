@@ -634,6 +634,7 @@ class Evaluate(Section):
     importance: Importance
     matrix: bool = Field(description="train on each corpus alone too and test on every other")
     examples: int = Field(ge=0, description="misclassified clips of each corpus that the report plays")
+    explanations: int = Field(ge=0, description="how many of these, the surest, it explains")
 
 
 class Simulation(Section):

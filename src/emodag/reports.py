@@ -302,7 +302,10 @@ def cross_corpus(data: Dataset, corpus: str, bundle: Bundle, settings: Evaluate,
     if index.empty:
         raise DataError(f"{corpus}: the test corpus holds no clip, so there is nothing to score")
     emotions = in_order(index["emotion"])
-    shared = shared_classes(bundle.classes, emotions)
+    try:
+        shared = shared_classes(bundle.classes, emotions)
+    except DataError as error:
+        raise DataError(f"{corpus}: {error}; give this corpus no role") from None
     if len(shared) < 2:
         raise DataError(
             f"{corpus}: only {shared[0]} is shared with the model ({', '.join(bundle.classes)}), and one class cannot "

@@ -19,15 +19,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from emodag import audio, layout
+from emodag import audio
 from emodag.adaptation import groups_of
 from emodag.augmentation import augment
 from emodag.augmentation.recordings import Recordings
 from emodag.augmentation.transforms import applies, apply, draw
 from emodag.bundle import Bundle
-from emodag.errors import DataError
 from emodag.evaluation import confusion_matrix, percentiles, resample, unweighted_average_recall
-from emodag.features.corpus import Clip, clips_of, cut, read_source
+from emodag.features.corpus import Located, cut, located
 from emodag.featurizer import Spoken
 from emodag.parallel import parallel_map
 from emodag.params import Encoder, Evaluate, Gain, Noise, Params, Reverb, Telephone, Transform
@@ -42,8 +41,8 @@ if TYPE_CHECKING:
 CLEAN = "clean"
 
 #: How many clips stand for a voice where models adapt to speakers, as far as it has them: of fewer, the adaptation
-#: itself would be what fails.
-_CLIPS_OF_VOICE = 20
+#: itself would be what fails; of more, there would be too few voices for an interval.
+_CLIPS_OF_VOICE = 10
 
 
 class Condition(NamedTuple):
@@ -155,12 +154,13 @@ def robustness_of(
     truth, _ = decisions(some, classes)
     predicted = probabilities.argmax(axis=2)
 
+    speakers = some["speaker"].nunique()
     drawn = resample(some["speaker"].to_numpy(), resamples=settings.resamples, seed=seed)
     uars = [drawn.uar(truth, each, len(classes)) for each in predicted]
     points = [unweighted_average_recall(confusion_matrix(truth, each, len(classes))) for each in predicted]
     return Robustness(
         clips=len(some),
-        speakers=some["speaker"].nunique(),
+        speakers=speakers,
         conditions=tuple(
             Spoilt(
                 condition=condition.name,
@@ -168,7 +168,9 @@ def robustness_of(
                 uar=point,
                 interval=percentiles(of_condition, settings.confidence),
                 drop=points[0] - point,
-                drop_interval=percentiles(uars[0] - of_condition, settings.confidence),
+                drop_interval=percentiles(
+                    uars[0] - of_condition, settings.confidence, units=speakers if speakers > 1 else None
+                ),
             )
             for condition, point, of_condition in zip(spoilt, points, uars, strict=True)
         ),
@@ -224,8 +226,8 @@ def predict_spoilt(
     # A model that has predicted holds a session, which no worker can be sent; what it sees needs none.
     recogniser = Recogniser(replace(model, onnx=b""), encoder)
     hear = partial(_hear, recogniser=recogniser, spoilt=spoilt, seed=seed)
-    located = _located(index, trim=recogniser.featurize.trim)
-    speech = joined(list(parallel_map(hear, located, jobs=jobs, description="robustness")))
+    heard = located(index, trim=recogniser.featurize.trim)
+    speech = joined(list(parallel_map(hear, heard, jobs=jobs, description="robustness")))
     probabilities = np.empty((len(spoilt), len(clips), len(model.classes)), np.float32)
     for fold, rows in clips.groupby("fold").indices.items():
         groups = groups_of(index.iloc[rows], models[fold].adapter.settings)
@@ -252,33 +254,14 @@ def spoil(samples: np.ndarray, transform: Transform | None, clip_id: str, seed: 
     return audio.as_kept(variant)
 
 
-class _Located(NamedTuple):
-    """A clip as featurize cuts it, and its id."""
-
-    clip_id: str
-    clip: Clip
-
-
-def _located(index: pd.DataFrame, *, trim: bool) -> list[_Located]:
-    """The clips of an index, all of one corpus, where organize and diarize left them."""
-    corpus = index["corpus"].iloc[0]
-    source = read_source(layout.organized(corpus), layout.turns(corpus))
-    clips = dict(zip(source.manifest["clip_id"], clips_of(source, trim=trim), strict=True))
-    if missing := [clip_id for clip_id in index["clip_id"] if clip_id not in clips]:
-        raise DataError(
-            f"{source.folder}: no audio of {', '.join(missing[:5])}, whose features are stored; run `dvc repro`"
-        )
-    return [_Located(clip_id, clips[clip_id]) for clip_id in index["clip_id"]]
-
-
-def _hear(located: _Located, *, recogniser: Recogniser, spoilt: Sequence[Condition], seed: int) -> Speech:
+def _hear(clip: Located, *, recogniser: Recogniser, spoilt: Sequence[Condition], seed: int) -> Speech:
     """What the models see of one clip, a row for each condition."""
-    clip_id, clip = located
-    samples = audio.load(clip.path)
+    clip_id, where = clip
+    samples = audio.load(where.path)
     return recogniser.speech(
         [
-            Spoken(kept, clip.span[0] if clip.span else 0.0, turns)
+            Spoken(kept, where.span[0] if where.span else 0.0, turns)
             for condition in spoilt
-            for kept, turns in [cut(spoil(samples, condition.transform, clip_id, seed), clip.span, clip.turns)]
+            for kept, turns in [cut(spoil(samples, condition.transform, clip_id, seed), where.span, where.turns)]
         ]
     )

@@ -103,8 +103,21 @@ def names_of(speech: Speech) -> tuple[tuple[str, ...], ...]:
     return speech.names, *frames
 
 
+def gathered(speech: Speech) -> Speech:
+    """The same clips with frames of their own: standardised if that was put off, and nothing of other clips."""
+    return replace(
+        speech,
+        frames=None if speech.frames is None else _gathered(speech.frames),
+        embedding_frames=None if speech.embedding_frames is None else _gathered(speech.embedding_frames),
+    )
+
+
+def _gathered(sequences: Sequences) -> Sequences:
+    return sequences_of([sequences[clip] for clip in range(len(sequences))], sequences.columns)
+
+
 def joined(parts: Sequence[Speech]) -> Speech:
-    """Clips of several corpora as one, in their order; all have the same features and columns."""
+    """Clips of several corpora as one, in their order; all have the same features and columns, none standardised."""
     first = parts[0]
     return Speech(
         None if first.features is None else np.concatenate([part.features for part in parts]),

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from emodag import bundle, datasets, reports, schema
+from emodag import bundle, datasets, reports, schema, training
 from emodag import params as parameters
 from emodag.errors import CorpusError, DataError, LeakageError
 from emodag.predict import decisions, uar_by
@@ -257,6 +257,31 @@ def test_a_corpus_that_trains_and_is_never_tested_is_told_and_not_scored(checkou
     assert "alpha -> alpha: none: not cross-validated here" in told
     assert "trained as decided on alpha, beta" in told
     assert list(Path(".emodag/training").iterdir()) == []
+
+
+def test_a_queued_experiment_keeps_finished_folds_where_the_next_one_looks(
+    tmp_path, monkeypatch, synthetic_corpus, stage_job
+):
+    copy = tmp_path / ".dvc/tmp/exps/tmpabc"
+    copy.mkdir(parents=True)
+    monkeypatch.chdir(copy)
+    queued = Checkout(copy, synthetic_corpus, stage_job)
+    queued.add("alpha", "train", speakers=6)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "fit_final", killed)
+    with pytest.raises(KeyboardInterrupt):
+        queued.run("train")
+    assert len(list((tmp_path / ".emodag/training").rglob("*.npz"))) == 3
+    assert not (copy / ".emodag").exists()
+
+
+def test_a_gpu_is_not_asked_for_in_silence_by_a_model_that_uses_none(usual, capsys):
+    usual.params["compute"]["device"] = "gpu"
+    usual.run("train")
+    assert "compute.device: gpu is for networks; mlp trains on the processor" in capsys.readouterr().out
 
 
 def test_without_models_of_folds_robustness_is_left_out_and_that_is_told(usual, capsys):
@@ -511,7 +536,7 @@ def test_evaluate_refuses_a_model_of_other_data(usual):
 def test_no_shared_class_is_an_error(usual):
     usual.add("delta", "test", speakers=2, emotions=("bored", "disgust"), copies=0)
     usual.run("train")
-    with pytest.raises(DataError, match="no class is shared"):
+    with pytest.raises(DataError, match=r"^delta: the model knows .*; give this corpus no role$"):
         usual.run("evaluate")
 
 

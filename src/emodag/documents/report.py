@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +28,8 @@ from emodag.documents.page import (
     Table,
     Text,
 )
-from emodag.evaluation import Human
+from emodag.documents.reasons import Reason
+from emodag.evaluation import FEWEST_SPEAKERS, Human
 from emodag.matrix import Matrix
 from emodag.params import Params
 from emodag.reports import Report
@@ -64,6 +65,7 @@ class Findings:
     data: Sequence[Dataset]  #: what was trained on and tested, for the map
     curves: pd.DataFrame  #: by :data:`emodag.schema.CURVES`
     importance: pd.DataFrame | None = None  #: by :func:`emodag.importance.importances`
+    reasons: Mapping[str, Sequence[Reason]] = field(default_factory=dict)  #: corpus -> why clips were mistaken
     matrix: Matrix | None = None  #: every corpus against every other
     commit: str = ""  #: of the checkout; not told if empty
 
@@ -161,6 +163,7 @@ def corpus_section(found: Findings, report: Report) -> Section:
         blocks.append(listeners(report.human))
     if found.params.evaluate.examples:
         blocks.append(_mistakes(found, report))
+    blocks += [_reason(found.bundle, each) for each in found.reasons.get(report.corpus, ())]
     return Section(
         key=_key(report),
         title=report.corpus,
@@ -385,9 +388,11 @@ def _of_robustness(report: Report) -> str:
     if worst.drop <= 0:
         return "Nothing of this costs it anything."
     low, high = worst.drop_interval
+    speakers = report.robustness.speakers
+    few = f" Intervals of {speakers} speakers are too narrow." if 1 < speakers < FEWEST_SPEAKERS else ""
     return (
         f"Most harm comes of {worst.label}: {100 * worst.drop:.0f} points of UAR are lost "
-        f"({100 * low:.0f} to {100 * high:.0f}) on the same clips."
+        f"({100 * low:.0f} to {100 * high:.0f}) on the same clips.{few}"
     )
 
 
@@ -400,6 +405,26 @@ def _mistakes(found: Findings, report: Report) -> Examples | Text:
         title,
         examples(report.corpus, wrong),
         "The clips it got most confidently wrong: what was spoken → what it heard, with calibrated probabilities.",
+    )
+
+
+def _reason(bundle: Bundle, reason: Reason) -> Picture:
+    told = reason.explanation
+    figure = plots.explanation_figure(
+        told,
+        title=f"{reason.clip_id}: {reason.spoken} → {told.explained}, {told.probabilities[told.explained]:.0%}",
+        notes=[
+            bundle.model,
+            f"what speaks for {told.explained} in its colour, what speaks against it hatched",
+            "waveform: what silence there would cost",
+        ],
+    )
+    return picture(
+        f"Why it took {reason.spoken} for {told.explained}",
+        figure,
+        "A clip's waveform and spectrogram, and how much groups of features add to the probability of what it was "
+        "taken for.",
+        on_white=True,
     )
 
 

@@ -14,8 +14,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from emodag import audio, schema
+from emodag import audio, layout, schema
 from emodag.cleaning import clean
+from emodag.errors import DataError
 from emodag.features import encoders
 from emodag.features.encoders import Embedding, EncoderFacts
 from emodag.features.extraction import ClipFeatures, extract, names
@@ -99,6 +100,31 @@ def clips_of(source: Source, *, trim: bool) -> list[Clip]:
         )
         for row in source.manifest.itertuples()
     ]
+
+
+class Located(NamedTuple):
+    """A clip and its id."""
+
+    clip_id: str
+    clip: Clip
+
+
+def located(index: pd.DataFrame, *, trim: bool) -> list[Located]:
+    """The clips of an index (:data:`emodag.schema.INDEX`), all of one corpus, where organize and diarize left them.
+
+    Raises:
+        DataError: the corpus's audio or turns are missing, or lack a clip.
+    """
+    if index.empty:
+        return []
+    corpus = index["corpus"].iloc[0]
+    source = read_source(layout.organized(corpus), layout.turns(corpus))
+    clips = dict(zip(source.manifest["clip_id"], clips_of(source, trim=trim), strict=True))
+    if missing := [clip_id for clip_id in index["clip_id"] if clip_id not in clips]:
+        raise DataError(
+            f"{source.folder}: no audio of {', '.join(missing[:5])}, whose features are stored; run `dvc repro`"
+        )
+    return [Located(clip_id, clips[clip_id]) for clip_id in index["clip_id"]]
 
 
 def span_of(turns: Sequence[tuple[float, float]]) -> tuple[float, float] | None:

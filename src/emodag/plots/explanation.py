@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     from emodag.explanation import Evidence, Explanation
 
-#: What speaks against it, and the map of what speaks for and against (safe for the colour blind).
-_AGAINST, _DIVERGING = "#9aa1ab", "PuOr_r"
+#: The outline of what speaks against it, which is not filled, since an emotion may itself be grey; and the map of what
+#: speaks for and against (safe for the colour blind).
+_AGAINST, _DIVERGING = "#7c8490", "PuOr_r"
 _MOST = 8  # bars of either sign
 _BAR = "#3f78b5"
 
@@ -71,8 +72,13 @@ def _waveform(axes: Axes, explanation: Explanation, span: tuple[float, float]) -
     samples = explanation.spoken.samples
     most = max(max(abs(moment.points) for moment in explanation.moments), 1e-9)
     for moment in explanation.moments:
-        colour = COLOURS[explanation.explained] if moment.points > 0 else _AGAINST
-        axes.axvspan(moment.start, moment.end, color=colour, alpha=0.75 * abs(moment.points) / most, linewidth=0)
+        strength = 0.75 * abs(moment.points) / most
+        looks = (
+            {"facecolor": COLOURS[explanation.explained]}
+            if moment.points > 0
+            else {"facecolor": "none", "edgecolor": _AGAINST, "hatch": "////"}
+        )
+        axes.axvspan(moment.start, moment.end, **looks, alpha=strength, linewidth=0)
     axes.plot(np.linspace(*span, len(samples), endpoint=False), samples, color=INK, linewidth=0.4)
     loudest = max(float(np.abs(samples).max()), 1e-6)
     axes.set_ylim(-1.1 * loudest, 1.1 * loudest)
@@ -105,7 +111,10 @@ def _bars(axes: Axes, evidence: Sequence[Evidence], colour: str) -> None:
     """What speaks for it above, what speaks against it below."""
     values = np.array([100 * each.points for each in evidence])
     places = np.arange(len(values))
-    axes.barh(places, values, height=0.66, color=[colour if value > 0 else _AGAINST for value in values], zorder=2)
+    speaks_for = values > 0
+    axes.barh(places[speaks_for], values[speaks_for], height=0.66, color=colour, zorder=2)
+    against = {"facecolor": "white", "edgecolor": _AGAINST, "hatch": "////", "linewidth": 1}
+    axes.barh(places[~speaks_for], values[~speaks_for], height=0.66, zorder=2, **against)
     reach = max(np.abs(values).max(initial=0.0), 0.1)
     for place, value in zip(places, values, strict=True):
         axes.text(
