@@ -170,7 +170,7 @@ def test_the_report_shows_why_the_surest_mistake_of_each_corpus_was_made(finishe
     emotions = [column for column in table.columns if column in EMOTIONS]
     wrong = table[emotions].idxmax(axis=1) != table["emotion"]
     html = (finished.place / "report/index.html").read_text()
-    assert html.count("Why it took ") == table["corpus"][wrong].nunique() > 0
+    assert html.count("<h3>Why it took ") == table["corpus"][wrong].nunique() > 0
 
 
 def test_a_folder_of_conversations_ends_with_timelines_and_errors(finished):
