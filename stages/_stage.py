@@ -50,4 +50,4 @@ def stage(job: Callable[..., None]) -> None:
     except EmodagError as error:
         sys.exit(f"{name}: {error}")
     except KeyboardInterrupt:
-        sys.exit(f"{name}: interrupted; nothing of it is kept")
+        sys.exit(f"{name}: interrupted; none of its outputs is kept")
