@@ -163,7 +163,7 @@ def corpus_section(found: Findings, report: Report) -> Section:
         blocks.append(listeners(report.human))
     if found.params.evaluate.examples:
         blocks.append(_mistakes(found, report))
-    blocks += [_reason(found.bundle, each) for each in found.reasons.get(report.corpus, ())]
+    blocks += [_reason(found.bundle, report, each) for each in found.reasons.get(report.corpus, ())]
     return Section(
         key=_key(report),
         title=report.corpus,
@@ -408,13 +408,15 @@ def _mistakes(found: Findings, report: Report) -> Examples | Text:
     )
 
 
-def _reason(bundle: Bundle, reason: Reason) -> Picture:
+def _reason(bundle: Bundle, report: Report, reason: Reason) -> Picture:
     told = reason.explanation
+    among = f"probabilities among all {len(bundle.classes)} emotions that it knows"
     figure = plots.explanation_figure(
         told,
         title=f"{reason.clip_id}: {reason.spoken} → {told.explained}, {told.probabilities[told.explained]:.0%}",
         notes=[
             bundle.model,
+            *([among] if len(bundle.classes) > len(report.scores.classes) else []),
             f"what speaks for {told.explained} in its colour, what speaks against it hatched",
             "waveform: what silence there would cost",
         ],
