@@ -13,7 +13,7 @@ export PYANNOTE_METRICS_ENABLED := false
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup options repro test serve ui lint bench results bench-augmentation bench-conversations bench-diarization bench-encoder bench-features bench-pitch bench-scale bench-serve bench-startup bench-train bench-transcription train-diarizer
+.PHONY: help setup options repro test serve ui lint bench results bench-augmentation bench-conversations bench-diarization bench-encoder bench-features bench-intervals bench-pitch bench-scale bench-serve bench-startup bench-train bench-transcription train-diarizer
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ bench-encoder: $(READY) ## measure an encoder: make bench-encoder CORPORA=PATH E
 
 bench-features: $(OPTIONS) ## measure features: make bench-features CORPORA=PATH; writes bench/results/features.json
 	python bench/features.py "$(CORPORA)"
+
+bench-intervals: $(READY) ## simulate how often intervals hold the truth; writes bench/results/intervals.json
+	python bench/intervals.py
 
 bench-pitch: $(READY) ## measure F0 against other methods [CORPORA=PATH]; writes bench/results/pitch.json
 	python bench/pitch.py "$(CORPORA)"
