@@ -192,6 +192,18 @@ def test_a_queued_experiment_uses_the_store_of_the_checkout_it_came_from(checkou
     assert tracking.store_uri() == f"sqlite:///{checkout.resolve()}/mlflow.db"
 
 
+def test_what_is_logged_lies_beside_the_store_wherever_a_run_comes_from(checkout, monkeypatch):
+    elsewhere = checkout / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copy(checkout / "params.yaml", elsewhere)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{checkout}/mlflow.db")
+    monkeypatch.chdir(elsewhere)
+    with tracking.stage_run(params.load(), "evaluate") as run:
+        run.log_artifact("params.yaml")
+    assert list((checkout / "mlartifacts").rglob("params.yaml"))
+    assert not (elsewhere / "mlartifacts").exists()
+
+
 def test_processes_that_arrive_at_once_share_one_store_and_one_parent(checkout):
     Path("mlflow.db").unlink()
     script = (

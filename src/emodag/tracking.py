@@ -252,7 +252,7 @@ def _open(params: Params, stage: str) -> tuple[MlflowClient, str, str]:
     # Two queue workers may be the first to arrive at once: one creates the database, the experiment, the parent.
     with FileLock(home() / ".mlflow.lock"):
         client = MlflowClient(tracking_uri=uri)
-        experiment_id = _experiment(client, params.tracking.experiment, local=uri.startswith("sqlite:"))
+        experiment_id = _experiment(client, params.tracking.experiment, uri)
         revision = commit()
         name = os.environ.get("DVC_EXP_NAME")
         experiment = {"dvc.exp_name": name} if name else {}
@@ -289,12 +289,14 @@ def _open(params: Params, stage: str) -> tuple[MlflowClient, str, str]:
     return client, parent_id, client.create_run(experiment_id, tags=tags).info.run_id
 
 
-def _experiment(client: MlflowClient, name: str, *, local: bool) -> str:
+def _experiment(client: MlflowClient, name: str, uri: str) -> str:
     experiment = client.get_experiment_by_name(name)
     if experiment is not None:
         return experiment.experiment_id
-    # A local store's default would be a folder below the working directory, which a queued experiment loses.
-    location = (home() / "mlartifacts").as_uri() if local else None
+    # A local store's default would be a folder below the working directory, which a queued experiment loses, and which
+    # another checkout that logs to the same store need not keep.
+    database = uri.partition("sqlite:///")[2].partition("?")[0]
+    location = (Path(database).resolve().parent / "mlartifacts").as_uri() if database else None
     # The kind makes MLflow's pages open on runs rather than on traces of language models.
     tags = {"mlflow.experimentKind": "custom_model_development"}
     return client.create_experiment(name, artifact_location=location, tags=tags)
