@@ -31,7 +31,7 @@ from emodag.evaluation.fairness import fairness_of
 from emodag.files import write_json
 from emodag.parallel import parallel_map
 
-TRIALS, RESAMPLES, CONFIDENCE = 1000, 1000, 0.95
+TRIALS, ASKED = 1000, {"resamples": 1000, "confidence": 0.95}
 CLIPS, CLASSES = 24, ("neutral", "happy", "angry")
 MEAN, SPREAD = 0.6, 0.15  # of skill
 GAIN, GAIN_SPREAD = 0.02, 0.05  # of the second model over the first
@@ -45,11 +45,10 @@ class Trial:
 
     def __init__(self, speakers: int, seed: int):
         self.rng = np.random.default_rng([speakers, seed])
-        self.seed = seed
         self.speakers = np.repeat(np.arange(speakers), CLIPS)
         self.truth = np.tile(np.arange(CLIPS) % len(CLASSES), speakers)
-        clips_like_it = MEAN * (1 - MEAN) / SPREAD**2 - 1
-        self.skill = self.rng.beta(MEAN * clips_like_it, (1 - MEAN) * clips_like_it, speakers)
+        concentration = MEAN * (1 - MEAN) / SPREAD**2 - 1  # the sum of a beta distribution's two parameters
+        self.skill = self.rng.beta(MEAN * concentration, (1 - MEAN) * concentration, speakers)
 
     def hits(self, skill: np.ndarray) -> np.ndarray:
         """Which clips a model of this skill [speakers] recognises, bool [clips]."""
@@ -64,15 +63,8 @@ class Trial:
 def score_is_held(seed: int, speakers: int) -> bool:
     """Whether the interval of UAR holds that of the population."""
     trial = Trial(speakers, seed)
-    low, high = bootstrap_intervals(
-        trial.truth,
-        trial.predicted(),
-        trial.speakers,
-        len(CLASSES),
-        confidence=CONFIDENCE,
-        resamples=RESAMPLES,
-        seed=seed,
-    ).uar
+    scored = trial.truth, trial.predicted(), trial.speakers
+    low, high = bootstrap_intervals(*scored, len(CLASSES), **ASKED, seed=seed).uar
     return bool(low <= MEAN <= high)
 
 
@@ -82,7 +74,7 @@ def difference_is_held(seed: int, speakers: int) -> bool:
     better = trial.skill + trial.rng.normal(GAIN, GAIN_SPREAD, speakers)
     hits = np.stack([trial.hits(trial.skill), trial.hits(better)]).astype(float)
     names = trial.speakers.astype(str)
-    found = compare(trial.truth, hits, names, CLASSES, confidence=CONFIDENCE, resamples=RESAMPLES, seed=seed)
+    found = compare(trial.truth, hits, names, CLASSES, **ASKED, seed=seed)
     return bool(found.interval[0] <= GAIN <= found.interval[1])
 
 
@@ -90,16 +82,9 @@ def some_group_stands_out(seed: int, speakers: int) -> bool:
     """Whether any of two sexes and three ages, none of which matters, is told apart."""
     trial = Trial(speakers, seed)
     sexes, ages = np.array(["female", "male"], object), np.array(["under 30", "30 to 49", "50 and over"], object)
-    found = fairness_of(
-        trial.truth,
-        trial.predicted(),
-        trial.speakers.astype(str),
-        {"sex": sexes[trial.speakers % 2], "age": ages[trial.speakers % 3]},
-        len(CLASSES),
-        confidence=CONFIDENCE,
-        resamples=RESAMPLES,
-        seed=seed,
-    )
+    attributes = {"sex": sexes[trial.speakers % 2], "age": ages[trial.speakers % 3]}
+    scored = trial.truth, trial.predicted(), trial.speakers.astype(str)
+    found = fairness_of(*scored, attributes, len(CLASSES), **ASKED, seed=seed)
     return any(part.stands_out for part in found.subgroups)
 
 
@@ -121,8 +106,8 @@ def main() -> None:
         name: {str(speakers): share(happens, speakers, told) for speakers in counts}
         for name, (happens, counts, told) in simulations.items()
     }
-    settings = {"trials": TRIALS, "resamples": RESAMPLES, "confidence": CONFIDENCE, "clips_per_speaker": CLIPS}
-    write_json(ROOT / "bench" / "results" / "intervals.json", settings | {"mean": MEAN, "spread": SPREAD} | found)
+    settings = {"trials": TRIALS, **ASKED, "clips_per_speaker": CLIPS, "mean": MEAN, "spread": SPREAD}
+    write_json(ROOT / "bench" / "results" / "intervals.json", settings | found)
 
 
 if __name__ == "__main__":

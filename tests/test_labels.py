@@ -58,3 +58,8 @@ def test_shared_classes_keep_the_order_of_the_vocabulary():
 def test_no_shared_class_is_an_error_that_names_both_sides():
     with pytest.raises(DataError, match="knows calm and the test corpus has bored"):
         labels.shared_classes(["calm"], ["bored"])
+
+
+def test_one_shared_class_is_an_error_too():
+    with pytest.raises(DataError, match=r"only happy is in both \(the model knows happy, sad\)"):
+        labels.shared_classes(["sad", "happy"], ["bored", "happy"])

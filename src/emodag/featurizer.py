@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -24,6 +24,19 @@ class Spoken(NamedTuple):
     start: float  #: s, where they begin in the recording
     turns: list[tuple[float, float]]  #: s, within the samples
     is_speech: bool = True  #: whether any was found; if not, this is all of the recording
+
+    @classmethod
+    def cut_from(
+        cls,
+        samples: np.ndarray,
+        span: tuple[float, float] | None,
+        turns: list[tuple[float, float]],
+        *,
+        is_speech: bool = True,
+    ) -> Self:
+        """What a span keeps of a recording; see :func:`emodag.features.corpus.cut`."""
+        kept, within = cut(samples, span, turns)
+        return cls(kept, span[0] if span else 0.0, within, is_speech)
 
 
 class Featurizer:
@@ -48,8 +61,7 @@ class Featurizer:
         is_speech = bool(turns)
         turns = turns or [(0.0, round(len(samples) / audio.SAMPLE_RATE, 6))]
         span = span_of(turns) if self.featurize.trim else None
-        kept, within = cut(samples, span, turns)
-        return Spoken(kept, span[0] if span else 0.0, within, is_speech)
+        return Spoken.cut_from(samples, span, turns, is_speech=is_speech)
 
     def features(self, clips: Sequence[Spoken]) -> list[ClipFeatures]:
         """Frame features and functionals of each."""

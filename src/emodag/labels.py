@@ -154,10 +154,10 @@ def in_order(emotions: Iterable[str]) -> tuple[str, ...]:
 
 
 def shared_classes(trained: Iterable[str], tested: Iterable[str]) -> tuple[str, ...]:
-    """The classes that a model knows and a test corpus has, in the order of ``EMOTIONS``.
+    """The classes that a model knows and a test corpus has, two at least, in the order of ``EMOTIONS``.
 
     Raises:
-        DataError: there is none.
+        DataError: there is none, or but one.
     """
     trained, tested = in_order(trained), in_order(tested)
     shared = tuple(emotion for emotion in trained if emotion in tested)
@@ -165,5 +165,10 @@ def shared_classes(trained: Iterable[str], tested: Iterable[str]) -> tuple[str, 
         raise DataError(
             f"the model knows {', '.join(trained) or 'no class'} and the test corpus has "
             f"{', '.join(tested) or 'no class'}: no class is shared, so nothing can be scored"
+        )
+    if len(shared) == 1:
+        raise DataError(
+            f"only {shared[0]} is in both (the model knows {', '.join(trained)}), and one class cannot be told from "
+            "itself: every score would be 100 %"
         )
     return shared

@@ -306,11 +306,6 @@ def cross_corpus(data: Dataset, corpus: str, bundle: Bundle, settings: Evaluate,
         shared = shared_classes(bundle.classes, emotions)
     except DataError as error:
         raise DataError(f"{corpus}: {error}; give this corpus no role") from None
-    if len(shared) < 2:
-        raise DataError(
-            f"{corpus}: only {shared[0]} is shared with the model ({', '.join(bundle.classes)}), and one class cannot "
-            "be told from itself: every score would be 100 %; give this corpus no role"
-        )
     counts = index.loc[~index["emotion"].isin(shared), "emotion"].value_counts()
     dropped = {emotion: int(counts[emotion]) for emotion in emotions if emotion in counts}
     rows = over_shared(predict(bundle, data), index, bundle.classes, shared)

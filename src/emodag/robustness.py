@@ -26,7 +26,7 @@ from emodag.augmentation.recordings import Recordings
 from emodag.augmentation.transforms import applies, apply, draw
 from emodag.bundle import Bundle
 from emodag.evaluation import confusion_matrix, percentiles, resample, unweighted_average_recall
-from emodag.features.corpus import Located, cut, located
+from emodag.features.corpus import Located, located
 from emodag.featurizer import Spoken
 from emodag.parallel import parallel_map
 from emodag.params import Encoder, Evaluate, Gain, Noise, Params, Reverb, Telephone, Transform
@@ -260,8 +260,7 @@ def _hear(clip: Located, *, recogniser: Recogniser, spoilt: Sequence[Condition],
     samples = audio.load(where.path)
     return recogniser.speech(
         [
-            Spoken(kept, where.span[0] if where.span else 0.0, turns)
+            Spoken.cut_from(spoil(samples, condition.transform, clip_id, seed), where.span, where.turns)
             for condition in spoilt
-            for kept, turns in [cut(spoil(samples, condition.transform, clip_id, seed), where.span, where.turns)]
         ]
     )

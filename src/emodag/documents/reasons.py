@@ -15,7 +15,7 @@ from emodag.bundle import Bundle
 from emodag.datasets import Dataset
 from emodag.documents.listening import confident_mistakes
 from emodag.explanation import Explanation, explain_speech
-from emodag.features.corpus import cut, located
+from emodag.features.corpus import located
 from emodag.featurizer import Spoken
 from emodag.params import Params
 from emodag.recognition import Recogniser
@@ -57,11 +57,10 @@ def reasons(
     found = []
     for clip_id, clip in located(index.loc[mistakes.index], trim=params.featurize.trim):
         model, mistake = models[tested[clip_id]], mistakes.loc[clip_id]
-        samples, turns = cut(audio.load(clip.path), clip.span, clip.turns)
         told = explain_speech(
             Recogniser(model, params.featurize.encoder),
             background,
-            Spoken(samples, clip.span[0] if clip.span else 0.0, turns),
+            Spoken.cut_from(audio.load(clip.path), clip.span, clip.turns),
             emotion=mistake["predicted"],
             beside=_beside(clip_id, tested, data) if model.adapter.settings.by == "speaker" else None,
         )
