@@ -93,6 +93,8 @@ class Run:
             changes |= {"models.ensemble.members": members}
             # Networks and models of clips are not equally sure of themselves.
             changes |= {"models.ensemble.temperatures": "validation"} if self.members else {}
+        if self.setting in LARGE and self.model in NETWORKS:
+            changes |= {"train.neural.max_epochs": EPOCHS_ON_LARGE}
         return changes
 
     def row_keys(self) -> list[tuple]:
@@ -123,6 +125,8 @@ ENSEMBLE = ("logistic", "lda")  # members, on functionals and, with an encoder, 
 MIXED = ("lda", "mlp", "cnn_gru")
 NETWORKS = ("cnn", "cnn2d", "lstm", "gru", "cnn_lstm", "cnn_gru", "attention", "multihead")
 SMALL, LARGE = (RAVDESS, EMODB, SAVEE, TESS), (CREMA_D, POOLED)
+#: Of networks, at most: of five to eight times as many clips, that is more steps than the 40 epochs of RAVDESS.
+EPOCHS_ON_LARGE = 12
 
 #: Models, on what, and whether what they see holds embeddings; the cheap ones first, so that a call that is cut short
 #: leaves most rows. All networks would take days on the large corpora; SAVEE and TESS have four and two speakers, whose

@@ -9,7 +9,20 @@ from _plan import CHOSEN, COLUMNS, PARAMETERS, POOL, PUBLISHED, SUMMARISED, colu
 from emodag import params as parameters
 
 
-def summary(scored: list[dict], adaptation: str, among: tuple[tuple, ...] = COLUMNS) -> str:
+def cited(scored: list[dict]) -> str:
+    """What is chosen on each corpus, as Markdown; corpora whose few speakers leave nobody to choose are left out."""
+    found = {(row["encoder"], row["adaptation"], *column_of(row)): row for row in scored if row["model"] == CHOSEN}
+    columns = [column for column in COLUMNS if any(key[2:] == column[:3] for key in found)]
+    rows = []
+    for encoder, adaptation in sorted({key[:2] for key in found}, key=lambda key: (key[0] != "none", key)):
+        cells = [found.get((encoder, adaptation, *column[:3])) for column in columns]
+        rows.append(
+            (*_chosen(encoder, adaptation), *("" if row is None else f"**{interval(row, '-')}**" for row in cells))
+        )
+    return _markdown(("", "known of the tested speaker", *(told for *_, told in columns)), rows)
+
+
+def summary(scored: list[dict], adaptation: str, among: tuple[tuple, ...]) -> str:
     """UAR with its interval, models in rows and settings in columns, as Markdown; what is chosen among them is bold."""
     found = {
         (model_of(row), *column_of(row)): row
@@ -35,8 +48,7 @@ def beside_published(scored: list[dict]) -> str:
     lines = [(uar, f"[{name}]({source})", millions, "none", percent(uar)) for name, millions, uar, source in PUBLISHED]
     for row in scored:
         if row["model"] == CHOSEN and column_of(row) == COLUMNS[0][:3]:
-            name = "emodag, from scratch" if row["encoder"] == "none" else f"emodag with {row['encoder']}"
-            known = "unlabelled clips" if row["adaptation"] == "speaker" else "none"
+            name, known = _chosen(row["encoder"], row["adaptation"])
             bold = f"**{name}**", PARAMETERS.get(row["encoder"], ""), known, f"**{interval(row, '-')}**"
             lines.append((row["uar"], *bold))
     head = (
@@ -46,6 +58,12 @@ def beside_published(scored: list[dict]) -> str:
         "UAR",
     )
     return _markdown(head, (cells for _, *cells in sorted(lines)))
+
+
+def _chosen(encoder: str, adaptation: str) -> tuple[str, str]:
+    """What is chosen among, and what it knows of the tested speaker."""
+    name = "emodag, from scratch" if encoder == "none" else f"emodag with {encoder}"
+    return name, "unlabelled clips" if adaptation == "speaker" else "none"
 
 
 def model_of(row: dict) -> str:

@@ -36,7 +36,7 @@ from _plan import (
     key_of,
     runs,
 )
-from _tables import beside_published, cleaning_table, headlines_table, interval, model_of, summary, whole_table
+from _tables import beside_published, cited, cleaning_table, headlines_table, interval, model_of, summary, whole_table
 from emodag import choosing, layout, revisions, tracking
 from emodag.files import atomic_directory, atomic_file, read_json, write_json
 from emodag.splits import CROSS_CORPUS
@@ -168,12 +168,11 @@ def insert(text: str, page: Path) -> None:
 def publish(scored: list[dict]) -> None:
     """Write the rows, and the tables that show them."""
     write_json(RESULTS, scored)
-    sections = [beside_published(scored)]
-    for adaptation in ADAPTATIONS:
-        sections += [f"**{KNOWN[adaptation]}**", summary(scored, adaptation)]
-    for adaptation in ADAPTATIONS:
-        together = f"Trained on four English corpora together, five folds by speaker. {KNOWN[adaptation]}"
-        sections += [f"<details><summary>{together}</summary>", summary(scored, adaptation, TOGETHER), "</details>"]
+    sections = [beside_published(scored), cited(scored)]
+    for about, columns in (("All models", COLUMNS), ("Trained on four English corpora together, five folds", TOGETHER)):
+        for adaptation in ADAPTATIONS:
+            told = f"{about}. {KNOWN[adaptation]}"
+            sections += [f"<details><summary>{told}</summary>", summary(scored, adaptation, columns), "</details>"]
     insert("\n\n".join(sections), ROOT / "README.md")
     insert(whole_table(scored), ROOT / "docs" / "results.md")
     insert(cleaning_table(scored), ROOT / "docs" / "augmentation.md")
