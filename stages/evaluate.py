@@ -40,7 +40,8 @@ def evaluate(params, run):
         found.append(with_robustness(report, data.index, {0: shipped}, params))
         why[corpus] = reasons(report, data, {0: shipped}, background, params)
         tested.append(data)
-    found = reports.with_validation(found, validation, shipped)
+    validated = reports.validated(validation, shipped)
+    found = reports.with_validation(found, validated)
     for report in found:
         print(report)
     drops = importance.known(of_folds, trained.originals(), predictions, params)
@@ -54,9 +55,9 @@ def evaluate(params, run):
         for name, figure in figures.items():
             plots.save(figure, out / name)
     with atomic_directory(layout.REPORT) as out:
-        findings = Findings(params, shipped, found, [trained, *tested], curves, drops, why, crossed)
+        findings = Findings(params, shipped, found, [trained, *tested], curves, validated, drops, why, crossed)
         page.write(out / "index.html", report_page(findings))
-        model_card.write(out / "model_card.md", model_card.model_card(shipped, found, params))
+        model_card.write(out / "model_card.md", model_card.model_card(shipped, found, params, validated))
         scored = reports.scored(found, shipped.classes)
         schema.write(scored, schema.scored(shipped.classes), out / "predictions.parquet")
     reports.write_metrics(found, curves, layout.METRICS)

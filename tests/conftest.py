@@ -8,6 +8,12 @@ import os
 import sys
 from pathlib import Path
 
+from emodag.parallel import ONE_THREAD
+
+# Before any library that reads it: several processes test at once, and threads that spin while they wait for each
+# other would take the cores from them.
+os.environ.update(ONE_THREAD)
+
 import numpy as np
 import pandas as pd
 import pytest

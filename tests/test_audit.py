@@ -122,6 +122,9 @@ def test_says_and_writes_both_sides(found, tmp_path):
     assert of_corpus["flattered_low"] < of_corpus["flattered"] < of_corpus["flattered_high"]
     assert (tmp_path / "audit/audit.png").read_bytes().startswith(b"\x89PNG")
     told = str(found)
+    assert "over 9 speakers)" in told
+    alone = replace(found.flattered["alpha"], unit="clips", speakers=1)
+    assert f"over {alone.clips} clips of one speaker)" in str(replace(found, flattered={"alpha": alone}))
     assert "refused: 9 speakers, 144 augmented copies and 2 byte-equal clips stand on both sides of folds" in told
     assert f"a leaky split would claim {100 * of_corpus['flattered']:.1f} points more" in found.title
     assert {f"{len(found.flattered['alpha'].classes)} classes", "calm: keep"} <= set(found.notes)

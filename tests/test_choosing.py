@@ -157,6 +157,15 @@ def test_a_corpus_without_a_jury_stands_in_no_other_s_way(settings, tmp_path):
         choosing.choices(runs, settings, 0, "mute")
 
 
+def test_a_corpus_that_validates_and_is_not_tested_is_not_chosen_on(settings):
+    """As under `holdout`, whose tested speakers may be of one corpus alone."""
+    runs = [
+        Revision(each.name, each.name, {}, {"ours": each.tested}, {"ours": each.validation, "theirs": each.validation})
+        for each in (candidate(name, tested=0.5, held=0.5) for name in ("a", "b"))
+    ]
+    assert [found.corpus for found in choosing.choices(runs, settings, 0)] == ["ours"]
+
+
 def test_runs_without_validation_speakers_have_nothing_to_choose_by(settings):
     made = [revision(candidate(name, tested=0.5, held=0.5)) for name in ("a", "b")]
     with pytest.raises(DataError, match=r"a, b have no corpus in common that they cross-validated with validation"):

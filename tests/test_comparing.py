@@ -148,7 +148,7 @@ def test_what_has_nothing_in_common_is_told(settings):
         comparing.pairs(first, first, settings, 0, "demo_em")
     halves = [revision(name, table().iloc[rows].reset_index(drop=True)) for name, rows in
               (("old", slice(0, 70)), ("new", slice(70, None)))]  # fmt: skip
-    with pytest.raises(DataError, match="predicted no clip in common"):
+    with pytest.raises(DataError, match="need two predicted clips in common; found: none"):
         comparing.pairs(*halves, settings, 0)
 
 

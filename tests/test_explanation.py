@@ -10,6 +10,7 @@ from math import factorial
 import numpy as np
 import onnx
 import pytest
+import soundfile
 from onnx import TensorProto, helper, numpy_helper
 from typer.testing import CliRunner
 
@@ -17,11 +18,11 @@ from emodag import bundle, explanation
 from emodag.adaptation import each_alone
 from emodag.background import BACKGROUND, Background
 from emodag.cli import app
-from emodag.errors import DataError
-from emodag.explanation import Evidence, explain, shapley, strongest
+from emodag.errors import AudioError, DataError
+from emodag.explanation import Evidence, explain, explain_speech, shapley, strongest
 from emodag.feature_groups import group_of, players_of
 from emodag.features.extraction import names
-from emodag.params import Diarize, FrameGroups
+from emodag.params import FrameGroups
 from emodag.plots import explanation_figure, save
 from emodag.recognition import UNKNOWN, Recogniser, read
 from emodag.speech import Speech
@@ -321,8 +322,19 @@ def test_a_folder_without_a_bundle_is_an_error(spoken_corpus, tmp_path):
     assert "bundle.json: no such file" in str(done.exception)
 
 
-def test_a_recording_without_speech_is_explained_too(of_features):
-    assert Diarize.model_validate(of_features.bundle.diarize).speakers == "one"
-    found = explain(of_features.recogniser, of_features.background, np.zeros(1600, np.float32))
+def test_a_clip_that_was_kept_without_speech_is_explained_too(of_features):
+    """As one of a corpus, which was judged all the same."""
+    silence = of_features.recogniser.spoken(np.zeros(1600, np.float32))
+    found = explain_speech(of_features.recogniser, of_features.background, silence)
     assert len(found.moments) == 1
     assert np.isfinite([each.points for each in found.groups]).all()
+
+
+def test_where_no_speech_is_found_nothing_is_explained(spoken_corpus, tmp_path):
+    folder = spoken_corpus.ship("logistic", train__inputs="functionals")
+    silent = tmp_path / "silent.wav"
+    soundfile.write(silent, np.zeros(16_000), 16_000)
+    done = CliRunner().invoke(app, ["explain", str(silent), "--models", str(folder)])
+    assert isinstance(done.exception, AudioError)
+    assert str(done.exception) == f"no_speech: {silent}: no speech was found, so there is nothing to explain"
+    assert [each.name for each in tmp_path.iterdir()] == ["silent.wav"]

@@ -141,18 +141,29 @@ class Audit:
 
     def __str__(self) -> str:
         """For the terminal."""
-        lines = [f"{self.model}, {self._folds}, {self.copies} augmented copies"]
+        lines = [
+            f"{self.model}, {self._folds}, {self.copies} augmented copies",
+            *(
+                f"  leakage guard, {name}: {side.guard}"
+                for name, side in (("speakers apart", self.honest), ("leaky", self.leaky))
+            ),
+        ]
         for corpus, found in self.flattered.items():
             for name, side in (("speakers apart", self.honest), ("leaky", self.leaky)):
                 facts = side.scores[corpus].summary()
                 bounds = f"[{100 * facts['uar_low']:.1f}, {100 * facts['uar_high']:.1f}]"
-                lines.append(f"  {corpus}, {name:<15} UAR {facts['uar']:.1%} {bounds}; leakage guard: {side.guard}")
+                lines.append(f"  {corpus}, {name:<15} UAR {facts['uar']:.1%} {bounds}")
             low, high = (100 * bound for bound in found.interval)
             lines.append(
                 f"  {corpus}: the leaky split flatters by {100 * found.difference:+.1f} points "
-                f"({found.confidence:.0%} interval {low:.1f} to {high:.1f}, over {found.speakers} speakers)"
+                f"({found.confidence:.0%} interval {low:.1f} to {high:.1f}, over {_counted(found)})"
             )
         return "\n".join(lines)
+
+
+def _counted(found: Comparison) -> str:
+    """What an interval is over, and how many of them."""
+    return f"{found.speakers} speakers" if found.unit == "speakers" else f"{found.clips} clips of one speaker"
 
 
 def run(params: Params, tested: int | None = None, root: Path = layout.FEATURES) -> Audit:

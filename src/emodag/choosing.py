@@ -182,7 +182,8 @@ def choices(
         NoJury: on none of the corpora can anything be chosen.
         DataError: there is no such corpus, or :func:`choose` raises it.
     """
-    listed = [(run.name, run.validation) for run in runs]
+    # Under `holdout`, a corpus can hold speakers out for validation and have none tested.
+    listed = [(run.name, [name for name in run.validation if name in run.corpora]) for run in runs]
     common = revisions.in_common(listed, corpus, "cross-validated with validation speakers by all of")
     if not common:
         raise DataError(

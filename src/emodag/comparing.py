@@ -217,8 +217,9 @@ def pair(first: Revision, second: Revision, corpus: str, settings: Evaluate, see
     tested = first.corpora[corpus], second.corpora[corpus]
     before, after = (clip_hits(each.table, each.classes) for each in tested)
     both = before.join(after, how="inner", lsuffix="_first", rsuffix="_second")
-    if both.empty:
-        raise DataError(f"{corpus}: {first.name} and {second.name} predicted no clip in common")
+    if len(both) < 2:
+        found = ", ".join(both.index) or "none"
+        raise DataError(f"{corpus}: {first.name} and {second.name} need two predicted clips in common; found: {found}")
     for fact, why in (("emotion", _why_emotions_differ(first, second)), ("speaker", "")):
         other = both[both[f"{fact}_first"] != both[f"{fact}_second"]]
         if len(other):

@@ -31,6 +31,7 @@ from emodag.audio import SAMPLE_RATE
 from emodag.background import CLIPS_OF_EACH, Background
 from emodag.bundle import Bundle, load
 from emodag.cleaning import clean
+from emodag.errors import AudioError
 from emodag.evaluation.calibration import tempered
 from emodag.feature_groups import Part, Player, players_of
 from emodag.featurizer import Spoken
@@ -148,10 +149,13 @@ def explain(recogniser: Recogniser, background: Background, samples: np.ndarray)
         samples: float32 [samples] at 16 kHz.
 
     Raises:
-        AudioError: the samples are not one channel of finite numbers.
+        AudioError: the samples are not one channel of finite numbers, or hold no speech.
         DataError: there is no sample, or some are far beyond full scale.
     """
-    return explain_speech(recogniser, background, recogniser.spoken(samples))
+    spoken = recogniser.spoken(samples)
+    if not spoken.is_speech:
+        raise AudioError("no_speech", "no speech was found, so there is nothing to explain")
+    return explain_speech(recogniser, background, spoken)
 
 
 def explain_speech(
@@ -211,7 +215,7 @@ def write(file: Path, models: Path, out: Path, encoder: Encoder) -> tuple[Explan
         The explanation, and what was written.
 
     Raises:
-        AudioError: the file cannot be decoded.
+        AudioError: the file cannot be decoded, or holds no speech.
         DataError: a bundle's file is missing or broken.
         ParamsError: the encoder is missing or cannot be used.
     """
@@ -219,7 +223,11 @@ def write(file: Path, models: Path, out: Path, encoder: Encoder) -> tuple[Explan
 
     bundle = load(models)
     background = Background.load(models, bundle)
-    explanation = explain(Recogniser(bundle, encoder), background, read(file))
+    samples = read(file)
+    try:
+        explanation = explain(Recogniser(bundle, encoder), background, samples)
+    except AudioError as error:
+        raise AudioError(error.reason, f"{file}: {error.detail}") from None
     share = f"{explanation.probabilities[explanation.explained]:.0%}"
     verdict = f"{explanation.emotion}; best guess " if explanation.emotion == UNKNOWN else ""
     figure = plots.explanation_figure(

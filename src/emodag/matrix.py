@@ -214,7 +214,7 @@ def beside(reports: Sequence[Report], data: Sequence[Dataset], shipped: Bundle, 
         return None
     # With other corpora in training, a score within a corpus is another one than the diagonal's.
     known = {
-        report.corpus: Cell(report.corpus, report.corpus, report.protocol, report.scores)
+        report.corpus: Cell(report.corpus, report.corpus, report.protocol, _of_first_seed(report, params))
         for report in reports
         if shipped.corpora == (report.corpus,) and not report.leaky
     }
@@ -225,6 +225,14 @@ def beside(reports: Sequence[Report], data: Sequence[Dataset], shipped: Bundle, 
     }
     found = cross(corpora, params, shipped.chosen, known)
     return replace(found, decided_by=shipped.corpora if shipped.chosen else ())
+
+
+def _of_first_seed(report: Report, params: Params) -> Scores:
+    """The scores of a report's first seed alone, as all other cells have them."""
+    if len(report.seeds) == 1:
+        return report.scores
+    rows = report.predictions
+    return scores_of(rows[rows["seed"] == rows["seed"].min()], report.scores.classes, params.evaluate, params.seed)
 
 
 def _within(corpus: str, data: Dataset, params: Params) -> tuple[Cell, Chosen]:

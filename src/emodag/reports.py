@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -219,7 +220,7 @@ class Report:
         if speakers == 1:
             return f"{told}: one speaker only"
         if speakers == 2:
-            return "no interval: from the worse to the better of two speakers"
+            return "no interval: the range over two speakers"
         return f"{told}, too narrow: {speakers} are few" if speakers < FEWEST_SPEAKERS else told
 
     def pictures(self) -> dict[str, Figure]:
@@ -229,7 +230,7 @@ class Report:
         per_class = scores.per_class()
         uar, chance = scores.uar, 1 / len(scores.classes)
         drawn = {
-            "confusion": plots.confusion_figure(scores.confusion, scores.classes, **titles),
+            "confusion": plots.confusion_figure(scores.counts, scores.classes, **titles),
             "recall": plots.recall_figure(
                 np.array([row["recall"] for row in per_class.values()]),
                 np.array([(row["recall_low"], row["recall_high"]) for row in per_class.values()]),
@@ -308,21 +309,31 @@ def cross_corpus(data: Dataset, corpus: str, bundle: Bundle, settings: Evaluate,
         raise DataError(f"{corpus}: {error}; give this corpus no role") from None
     counts = index.loc[~index["emotion"].isin(shared), "emotion"].value_counts()
     dropped = {emotion: int(counts[emotion]) for emotion in emotions if emotion in counts}
+    if left_out := len(data.index) - len(index):
+        dropped["calm"] = left_out
     rows = over_shared(predict(bundle, data), index, bundle.classes, shared)
     return _report(corpus, CROSS_CORPUS, rows, shared, dropped, index, bundle, settings, seed)
 
 
-def with_validation(reports: list[Report], validation: pd.DataFrame, bundle: Bundle) -> list[Report]:
+def validated(validation: pd.DataFrame, bundle: Bundle) -> dict[str, float]:
+    """UAR on those who were held out for validation, by train corpus; empty if nobody was.
+
+    Args:
+        validation: predictions of the validation clips of all folds, by :func:`emodag.schema.predictions`.
+        bundle: the shipped model.
+    """
+    return uar_by(validation, corpora_of(validation), bundle.classes)
+
+
+def with_validation(reports: list[Report], found: Mapping[str, float]) -> list[Report]:
     """Reports with the UAR on validation speakers, by which models can be compared without a look at tested ones.
 
     That of a test corpus is the mean over the train corpora: nothing of the test corpus may choose.
 
     Args:
         reports: of all corpora.
-        validation: predictions of the validation clips of all folds, by :func:`emodag.schema.predictions`.
-        bundle: the shipped model.
+        found: by train corpus, as :func:`validated` says.
     """
-    found = uar_by(validation, corpora_of(validation), bundle.classes)
     mean = float(np.mean(list(found.values()))) if found else None
     return [
         replace(report, uar_validation=mean if report.protocol == CROSS_CORPUS else found.get(report.corpus))

@@ -91,11 +91,12 @@ def found(synthetic_corpus, tmp_path_factory) -> Found:
         reports.in_corpus(done.predictions, trained, "alpha", shipped, loaded.evaluate, 0),
         reports.cross_corpus(tested, "beta", shipped, loaded.evaluate, 0),
     ]
-    made = reports.with_validation(made, done.validation, shipped)
+    validated = reports.validated(done.validation, shipped)
+    made = reports.with_validation(made, validated)
     place = tmp_path_factory.mktemp("checkout")
     for data in (trained, tested):
         organize(place, data.originals().index)
-    findings = Findings(loaded, shipped, made, [trained, tested], done.curves, commit="0123abc")
+    findings = Findings(loaded, shipped, made, [trained, tested], done.curves, validated, commit="0123abc")
     return Found(findings, place)
 
 

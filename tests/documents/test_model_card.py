@@ -9,6 +9,8 @@ import pytest
 
 from emodag.documents import words
 from emodag.documents.model_card import graph, model_card
+from emodag.evaluation.fairness import Subgroup
+from emodag.robustness import Robustness, Spoilt
 
 
 @pytest.fixture
@@ -17,7 +19,8 @@ def findings(found):
 
 
 def card(findings, **changes) -> str:
-    return model_card(replace(findings.bundle, **changes), findings.reports, findings.params, findings.commit)
+    shipped = replace(findings.bundle, **changes)
+    return model_card(shipped, findings.reports, findings.params, findings.validated, findings.commit)
 
 
 def test_every_part_of_a_card_is_there_and_no_table_is_torn(findings):
@@ -46,6 +49,35 @@ def test_scores_stand_with_their_intervals(findings):
     assert "leaky" not in text
 
 
+def test_what_an_interval_is_over_stands_with_each_corpus(findings):
+    assert card(findings).count("95% interval over speakers") == len(findings.reports)
+    report = findings.reports[0]
+    scores = replace(report.scores, speakers=1, intervals=replace(report.scores.intervals, unit="clips"))
+    alone = replace(report.fairness, speakers=report.fairness.speakers[:1])
+    text = model_card(findings.bundle, [replace(report, scores=scores, fairness=alone)], findings.params)
+    assert "95% interval over clips: one speaker only." in text
+    assert "over speakers" not in text
+    assert "UAR of single speakers" not in text
+
+
+def test_spoilt_sound_has_intervals_and_a_number_of_clips(findings):
+    conditions = (
+        Spoilt("clean", "clean", 0.8, (0.7, 0.9), 0.0, (0.0, 0.0)),
+        Spoilt("telephone", "telephone", 0.6, (0.5, 0.75), 0.2, (0.1, 0.3)),
+    )
+    spoilt = replace(findings.reports[0], robustness=Robustness(20, 4, conditions))
+    text = model_card(findings.bundle, [spoilt], findings.params)
+    assert "20 clips of 4 speakers, a part of those above:" in text
+    assert "| telephone | 60.0 | 50.0 to 75.0 | 20.0 |" in text
+
+
+def test_what_users_call_their_groups_tears_no_table(findings):
+    report = findings.reports[0]
+    group = Subgroup("intensity", "loud|shouted\nout", 12, 3, 0.5, (0.4, 0.6), 0.1, None, False)
+    odd = replace(report, fairness=replace(report.fairness, subgroups=(group,)))
+    assert r"| intensity: loud\|shouted out | 12 |" in model_card(findings.bundle, [odd], findings.params)
+
+
 def test_a_leaky_score_is_called_so(findings):
     leaky = replace(findings.reports[0], leaky=True, protocol="random")
     text = model_card(findings.bundle, [leaky], findings.params)
@@ -58,8 +90,7 @@ def test_who_decided_about_it_is_told_as_what_they_are(findings):
     assert "| UAR on validation clips of known voices, by which models are chosen |" in card(
         findings, protocol="random"
     )
-    alone = [replace(report, uar_validation=None) for report in findings.reports]
-    text = model_card(findings.bundle, alone, findings.params)
+    text = model_card(findings.bundle, findings.reports, findings.params)
     assert "The temperature: nobody was held out to fit it to." in text
 
 

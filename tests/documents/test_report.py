@@ -7,14 +7,18 @@ import re
 from collections import Counter
 from dataclasses import replace
 from io import BytesIO
+from types import SimpleNamespace
 
 import pytest
 import soundfile
 
 from emodag import layout, plots
 from emodag.documents import page
+from emodag.documents import report as report_module
 from emodag.documents.report import report_page
 from emodag.errors import DataError
+from emodag.evaluation import Human
+from emodag.evaluation.fairness import Subgroup
 from emodag.robustness import Robustness, Spoilt
 
 
@@ -75,7 +79,7 @@ def test_every_score_stands_beside_its_protocol_interval_and_chance(read, findin
     ("speakers", "told"),
     [
         (1, "95% interval over clips: one speaker only"),
-        (2, "no interval: from the worse to the better of two speakers"),
+        (2, "no interval: the range over two speakers"),
         (4, "95% interval over speakers, too narrow: 4 are few"),
         (6, "95% interval over speakers"),
     ],
@@ -113,10 +117,94 @@ def test_voices_that_train_are_not_called_validation_speakers(findings, html, mo
 
 
 def test_where_nobody_is_held_out_nothing_is_called_fitted(findings):
-    alone = [replace(report, uar_validation=None) for report in findings.reports]
-    html = page.render(report_page(replace(findings, reports=alone, bundle=replace(findings.bundle, chosen={}))))
+    html = page.render(report_page(replace(findings, validated={}, bundle=replace(findings.bundle, chosen={}))))
     assert "nobody was held out to fit it to" in html
     assert "Decided by" not in html
+
+
+def test_who_was_held_out_in_a_corpus_that_was_not_tested_is_told(findings):
+    """Under `holdout`, the speakers who stop the training need not be of a corpus that is tested."""
+    of_tested = [replace(report, uar_validation=None) for report in findings.reports]
+    html = page.render(report_page(replace(findings, reports=of_tested, validated={"gamma": 0.5})))
+    assert "fitted to validation speakers" in html
+    assert "gamma 50.0%" in html
+
+
+def test_clips_are_counted_once_under_several_seeds(findings, read_html):
+    report = findings.reports[0]
+    thrice = replace(report.scores, confusion=3 * report.scores.confusion, repeats=3)
+    once, often = (
+        next(
+            block
+            for section in report_page(replace(findings, reports=[each])).sections
+            for block in section.blocks
+            if block.kind == "confusion"
+        ).rows
+        for each in (report, replace(report, scores=thrice, seeds=(0.5,) * 3))
+    )
+    assert once == often
+    assert sum(float(row["clips"]) for row in once) == report.scores.clips
+
+
+def test_the_map_knows_the_policy_for_calm(findings, synthetic_corpus, monkeypatch):
+    drawn = {}
+
+    def map_of(places, labels, **rest):
+        drawn.update(labels, notes=rest["notes"])
+        return plots.embedding_figure(places, labels, **rest)
+
+    calm = findings.data[1].index.assign(emotion=findings.data[1].index["emotion"].replace("bored", "calm"))
+    data = [findings.data[0], replace(findings.data[1], index=calm)]
+    monkeypatch.setattr(report_module, "plots", SimpleNamespace(**vars(plots) | {"embedding_figure": map_of}))
+    for policy, expected in (("keep", True), ("neutral", False), ("drop", False)):
+        report_module.map_section(replace(findings, data=data, bundle=replace(findings.bundle, calm=policy)))
+        assert ("calm" in set(drawn["emotion"])) == expected
+        assert f"calm: {policy}" in drawn["notes"]
+
+
+def subgroup(**changes) -> Subgroup:
+    facts = {"attribute": "sex", "value": "female", "clips": 20, "speakers": 3, "uar": 0.5, "interval": (0.4, 0.6)}
+    return Subgroup(**(facts | {"difference": 0.1, "difference_interval": None, "stands_out": False} | changes))
+
+
+@pytest.mark.parametrize(
+    ("groups", "told"),
+    [
+        ((), "Nothing is known by which its speakers or clips could be grouped."),
+        ((subgroup(),), "Its groups have too few speakers to tell them apart from the others."),
+        (
+            (subgroup(difference_interval=(-0.1, 0.2)),),
+            "No group can be told apart from the others by more than chance",
+        ),
+        (
+            (subgroup(difference_interval=(0.05, 0.2), stands_out=True),),
+            "Told apart from all others by more than chance: sex female (+10 points).",
+        ),
+    ],
+)
+def test_of_fairness_no_more_is_said_than_was_looked_at(findings, groups, told):
+    report = findings.reports[0]
+    html = page.render(
+        report_page(replace(findings, reports=[replace(report, fairness=replace(report.fairness, subgroups=groups))]))
+    )
+    assert told in html
+
+
+def test_one_speaker_does_not_differ_from_others(findings):
+    report = findings.reports[0]
+    alone = replace(report.fairness, speakers=report.fairness.speakers[:1])
+    html = page.render(report_page(replace(findings, reports=[replace(report, fairness=alone)])))
+    assert "between speakers" not in html
+
+
+def test_listeners_who_could_answer_more_are_told_of(findings):
+    scores = findings.reports[0].scores
+    human = Human(scores, scores, 0.5, 3, ("neutral", "happy", "bored"))
+    html = page.render(report_page(replace(findings, reports=[replace(findings.reports[0], human=human)])))
+    assert ("Listeners also heard bored" in html) == ("bored" not in scores.classes)
+    known = replace(human, heard=scores.classes)
+    html = page.render(report_page(replace(findings, reports=[replace(findings.reports[0], human=known)])))
+    assert "Listeners also heard" not in html
 
 
 def test_mistakes_can_be_heard(read, findings):

@@ -45,6 +45,16 @@ def test_equals_the_scores_of_each_model_alone():
     assert (found.clips, found.speakers, found.unit) == (288, 9, "speakers")
 
 
+def test_an_emotion_of_one_speaker_says_nothing_of_others():
+    truth, speaker = clips(8)
+    truth[truth == 3] = 2
+    truth[:4] = 3
+    hits = np.random.default_rng(0).random((2, len(truth))) < 0.6
+    found = compare(truth, hits, speaker, CLASSES, resamples=100)
+    assert found.recall_intervals[3].tolist() == [-1, 1]
+    assert (np.abs(found.recall_intervals[:3]) < 1).all()
+
+
 @pytest.mark.parametrize("difference", [0.0, 0.06])
 def test_the_interval_holds_the_true_difference_about_as_often_as_it_says(difference):
     rng = np.random.default_rng(int(100 * difference))

@@ -28,6 +28,7 @@ def test_listeners_may_hear_what_the_model_does_not_know():
     found = evaluation.human_baseline(TRUTH, TRUTH, perceived, SPEAKERS, **OPTIONS)
     assert found.listeners.summary()["uar"] == pytest.approx((0.5 + 1 + 1) / 3)
     assert found.model.summary()["uar"] == 1
+    assert found.heard == ("happy", "sad", "angry", "bored")
 
 
 def test_without_listeners_there_is_no_baseline():

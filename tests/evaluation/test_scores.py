@@ -83,6 +83,24 @@ def test_one_speaker_falls_back_to_clips_and_says_so():
     assert 0 < found.uar[0] < found.uar[1] < 1
 
 
+def test_an_emotion_of_one_speaker_says_nothing_of_others():
+    speakers = np.repeat(list("abcdefgh"), 4)
+    truth = np.tile([0, 0, 1, 1], 8)
+    truth[:2] = 2
+    found = evaluation.evaluate(truth, np.where(np.arange(32) == 1, 0, truth), speakers, ("happy", "sad", "angry"))
+    rows = found.per_class()
+    assert rows["angry"]["recall"] == 0.5
+    assert (rows["angry"]["recall_low"], rows["angry"]["recall_high"]) == (0, 1)
+    assert (rows["sad"]["recall_low"], rows["sad"]["recall_high"]) == (1, 1)
+
+
+def test_counts_are_means_over_seeds():
+    truth, predicted = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
+    found = evaluation.evaluate(truth, predicted, list("aabb"), ("happy", "sad"), repeats=2)
+    np.testing.assert_array_equal(found.counts, [[0.5, 0.5], [0, 1]])
+    assert found.counts.sum() == found.clips
+
+
 def test_intervals_repeat_with_the_seed_and_widen_with_confidence(labels):
     truth, predicted, speakers, classes = labels
     first, again = (evaluation.bootstrap_intervals(truth, predicted, speakers, classes, seed=1) for _ in range(2))

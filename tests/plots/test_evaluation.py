@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.text import Text
 
 from emodag import evaluation, plots
+from emodag.evaluation.comparison import compare
 from emodag.plots.base import ALARM
 from emodag.robustness import Robustness, Spoilt
 
 NOTES = ["mlp", "360 clips", "12 speakers"]
+FORMULA = r"a$\frac{b$ c"  # no valid one
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +131,29 @@ def test_robustness_shows_every_condition(found):
     figure = plots.robustness_figure(found["robustness"], chance=1 / 3, title="", notes=NOTES)
     assert {"clean", "white noise at 0 dB", "80%", "40%", "clean 80%"} <= set(texts(figure))
     assert "UAR on 120 clips of 8 speakers, as spoilt" in texts(figure)
+
+
+def test_names_are_no_formulas(found):
+    fairness = found["fairness"]
+    odd = replace(
+        fairness,
+        subgroups=tuple(replace(part, value=FORMULA) for part in fairness.subgroups),
+        speakers=(replace(fairness.speakers[0], speaker=FORMULA), *fairness.speakers[1:]),
+    )
+    figure = plots.fairness_figure(odd, uar=0.6, chance=1 / 3, title=FORMULA, notes=[FORMULA])
+    figure.canvas.draw()
+    told = {text.get_text().replace(r"\$", "$") for text in figure.findobj(Text)}
+    assert told >= {FORMULA, f"for whom it works · {FORMULA}", f"sex: {FORMULA}  (6)"}
+
+
+def test_names_in_a_map_are_no_formulas():
+    voices = np.repeat([FORMULA, "d"], 6)
+    places = np.random.default_rng(0).normal(size=(12, 2))
+    plots.embedding_figure(places, {"speaker": voices}, title="map", notes=NOTES).canvas.draw()
+
+
+def test_names_of_compared_runs_are_no_formulas():
+    rng = np.random.default_rng(0)
+    truth, speakers = np.tile(np.arange(3), 20), np.repeat(np.arange(6), 10)
+    comparison = compare(truth, rng.random((2, 60)) < 0.6, speakers, ("happy", "sad", "angry"), resamples=50)
+    plots.comparison_figure(comparison, (FORMULA, "b"), title=FORMULA, notes=NOTES).canvas.draw()

@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from emodag import bundle, datasets, reports, schema, training
+from emodag import bundle, datasets, matrix, reports, schema, training
 from emodag import params as parameters
 from emodag.errors import CorpusError, DataError, LeakageError
-from emodag.predict import decisions, uar_by
+from emodag.predict import decisions, uar_by, uar_of
 from emodag.tracking import Run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,6 +128,21 @@ def test_scores_in_and_across_corpora(usual, model, capsys):
             for corpus in found
         ),
     }  # fmt: skip
+
+
+def test_every_cell_of_the_matrix_is_of_the_first_seed(usual, monkeypatch):
+    kept = []
+    beside = matrix.beside
+    monkeypatch.setattr(matrix, "beside", lambda *args: kept.append(beside(*args)) or kept[0])
+    usual.params["train"]["seeds"] = 2
+    usual.params["evaluate"]["matrix"] = True
+    usual.run("train", "evaluate")
+    cells = [cell for cell in kept[0].cells.values() if cell.scores]
+    assert {cell.scores.repeats for cell in cells} == {1}
+    rows = usual.predictions()
+    first = rows[rows["seed"] == rows["seed"].min()]
+    classes = bundle.load("models").classes
+    assert kept[0].cells["alpha", "alpha"].scores.uar == uar_of(first, classes)
 
 
 def test_metrics_can_be_recomputed_from_the_predictions(usual):
@@ -453,6 +468,9 @@ def test_calm_that_is_dropped_still_adapts_the_voices_of_a_test_corpus(checkout)
     bored, without = (
         reports.cross_corpus(each, "gamma", shipped, settings, 0) for each in (relabelled, data.where(~calm))
     )
+    dropped = reports.cross_corpus(data, "gamma", shipped, settings, 0)
+    assert dropped.dropped == {"calm": calm.sum()}
+    assert f"not scored: {calm.sum()} calm" in dropped.notes
     names = np.array(bored.scores.classes)
     assert list(scored["predicted"]) == list(names[bored.predicted])
     assert list(scored["predicted"]) != list(names[without.predicted])

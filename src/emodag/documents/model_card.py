@@ -5,8 +5,9 @@ After Mitchell et al. (2019), Model Cards for Model Reporting, doi:10.1145/32875
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from emodag.bundle import FORMAT, Bundle
@@ -19,13 +20,20 @@ from emodag.params import Params
 from emodag.reports import Report
 
 
-def model_card(bundle: Bundle, reports: Sequence[Report], params: Params, commit: str = "") -> str:
+def model_card(
+    bundle: Bundle,
+    reports: Sequence[Report],
+    params: Params,
+    validated: Mapping[str, float] = MappingProxyType({}),
+    commit: str = "",
+) -> str:
     """The card as Markdown; the same model and scores give the same text.
 
     Args:
         bundle: the shipped model.
         reports: of all corpora.
         params: of the run.
+        validated: UAR on validation speakers by train corpus, as :func:`emodag.reports.validated` says.
         commit: of the checkout; not told if empty.
     """
     tested = [report.corpus for report in reports if report.corpus not in bundle.corpora]
@@ -38,9 +46,9 @@ def model_card(bundle: Bundle, reports: Sequence[Report], params: Params, commit
         confidence=params.evaluate.confidence,
         settings=words.model_settings(params),
         chosen=words.chosen(bundle),
-        validated=words.validated(reports, bundle),
+        validated=words.by_corpus(validated),
         jury=words.jury(bundle),
-        temperature=words.temperature(reports, bundle),
+        temperature=words.temperature(validated, bundle),
         sees=words.sees(bundle),
         adaptation=words.adaptation(bundle.adaptation["by"]),
         commit=commit,
@@ -93,6 +101,7 @@ def _scores(report: Report) -> dict[str, Any]:
         "protocol": report.protocol,
         "leaky": report.leaky,
         "meaning": words.meaning(report.protocol, leaky=report.leaky),
+        "interval": report.interval,
         "uar": summary["uar"],
         "low": summary["uar_low"],
         "high": summary["uar_high"],
@@ -117,7 +126,7 @@ def _scores(report: Report) -> dict[str, Any]:
         "worst": speakers[0].uar,
         "best": speakers[-1].uar,
         "spread": report.fairness.spread,
-        "conditions": report.robustness.conditions if report.robustness else (),
+        "spoilt": report.robustness,
     }
 
 
@@ -127,13 +136,18 @@ def _group(group: Subgroup) -> dict[str, Any]:
     if group.stands_out:
         difference = f"**{difference}**"
     return {
-        "name": f"{group.attribute}: {group.value}",
+        "name": _cell(f"{group.attribute}: {group.value}"),
         "clips": group.clips,
         "speakers": group.speakers,
         "uar": group.uar,
         "interval": "one speaker" if low is None else f"{100 * low:.1f} to {100 * high:.1f}",
         "difference": difference,
     }
+
+
+def _cell(text: str) -> str:
+    """Text of a user that may stand in a table."""
+    return " ".join(text.replace("|", r"\|").split())
 
 
 def _listeners(report: Report) -> dict[str, Any]:
@@ -143,4 +157,5 @@ def _listeners(report: Report) -> dict[str, Any]:
         "clips": human.listeners.clips,
         "listeners": human.listeners.uar,
         "model": human.model.uar,
+        "more": words.beyond(human, report.scores.classes),
     }

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from emodag.files import atomic_file
-from emodag.plots import COLOURS
+from emodag.plots import COLOURS, number
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -92,7 +92,8 @@ class Recalls:
 
 @dataclass(frozen=True)
 class Confusion:
-    """A confusion matrix: int [classes, classes], truth in rows; classes that never occur are left out."""
+    """A confusion matrix in clips, or means over seeds: [classes, classes], truth in rows; classes that never occur are
+    left out."""
 
     kind: ClassVar[str] = "confusion"
     wide: ClassVar[bool] = False
@@ -112,10 +113,10 @@ class Confusion:
         rows = []
         wanted = [self.classes.index(name) for name, _ in self.columns]
         for row in np.flatnonzero(self.counts.sum(axis=1)):
-            clips = int(self.counts[row].sum())
+            clips = self.counts[row].sum()
             cells = [
                 {
-                    "count": int(self.counts[row, column]),
+                    "count": number(self.counts[row, column]) if self.counts[row, column] else "",
                     "share": float(self.counts[row, column] / clips),
                     "dark": bool(self.counts[row, column] / clips > _DARK),
                     "right": row == column,
@@ -123,7 +124,7 @@ class Confusion:
                 for column in wanted
             ]
             name = self.classes[row]
-            rows.append({"emotion": name, "colour": COLOURS[name], "clips": clips, "cells": cells})
+            rows.append({"emotion": name, "colour": COLOURS[name], "clips": number(clips), "cells": cells})
         return rows
 
 

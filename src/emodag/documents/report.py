@@ -64,6 +64,8 @@ class Findings:
     reports: Sequence[Report]  #: of all corpora, robustness included where it was measured
     data: Sequence[Dataset]  #: what was trained on and tested, for the map
     curves: pd.DataFrame  #: by :data:`emodag.schema.CURVES`
+    #: UAR on validation speakers by train corpus, as :func:`emodag.reports.validated` says
+    validated: Mapping[str, float] = field(default_factory=dict)
     importance: pd.DataFrame | None = None  #: by :func:`emodag.importance.importances`
     reasons: Mapping[str, Sequence[Reason]] = field(default_factory=dict)  #: corpus -> why clips were mistaken
     matrix: Matrix | None = None  #: every corpus against every other
@@ -127,14 +129,14 @@ def facts(found: Findings) -> tuple[tuple[str, str], ...]:
         ("Model", bundle.model),
         ("Its settings", words.model_settings(params)),
         (f"Decided by {words.jury(bundle)}", words.chosen(bundle)),
-        (f"UAR on {words.jury(bundle)}", words.validated(found.reports, bundle)),
+        (f"UAR on {words.jury(bundle)}", words.by_corpus(found.validated)),
         ("Sees", words.sees(bundle)),
         ("Trained on", f"{bundle.clips} clips, augmented copies included, of {words.listed(bundle.corpora)}"),
         ("Scored out of fold", f"{sum(s.clips for s in per_corpus.values())} clips of {speakers} speakers"),
         ("Adaptation", words.adaptation(bundle.adaptation["by"])),
         ("Calm", f"{bundle.calm} (train.calm)"),
         ("Seeds", f"{params.train.seeds}, from {bundle.seed}"),
-        ("Temperature", f"{bundle.temperature:.2f}, {words.temperature(found.reports, bundle)}"),
+        ("Temperature", f"{bundle.temperature:.2f}, {words.temperature(found.validated, bundle)}"),
         ("Unknown below", f"{bundle.unknown:.1%} calibrated probability"),
         ("Training data", bundle.fingerprint[:16]),
         ("Commit", found.commit),
@@ -156,11 +158,11 @@ def corpus_section(found: Findings, report: Report) -> Section:
             uar=report.scores.uar,
             chance=chance,
         ),
-        Confusion("What was taken for what", report.scores.classes, report.scores.confusion),
+        Confusion("What was taken for what", report.scores.classes, report.scores.counts),
     ]
     blocks += pictures(report)
     if report.human is not None:
-        blocks.append(listeners(report.human))
+        blocks.append(listeners(report.human, report.scores.classes))
     if found.params.evaluate.examples:
         blocks.append(_mistakes(found, report))
     blocks += [_reason(found.bundle, report, each) for each in found.reasons.get(report.corpus, ())]
@@ -186,9 +188,10 @@ def pictures(report: Report) -> list[Picture]:
     return [picture(*_heading(kind, figure), captions[kind]) for kind, figure in drawn.items()]
 
 
-def listeners(human: Human) -> Table:
-    """What people and the model made of the same clips."""
+def listeners(human: Human, known: Sequence[str]) -> Table:
+    """What people made of the same clips as a model that knows some emotions."""
     rows = []
+    more = words.beyond(human, known)
     for who, scores in (("most listeners", human.listeners), ("the model", human.model)):
         told = scores.summary()
         interval = f"{told['uar_low']:.1%} to {told['uar_high']:.1%}"
@@ -199,7 +202,7 @@ def listeners(human: Human) -> Table:
         tuple(rows),
         f"On the {human.listeners.clips} clips of which it is known what most listeners heard from the sound alone, "
         f"against what the speaker meant. The model agrees with the listeners on {human.agreement:.0%}; "
-        f"{human.undecided} clips on which no emotion led are left out.",
+        f"{human.undecided} clips on which no emotion led are left out.{more}",
     )
 
 
@@ -249,7 +252,7 @@ def learning_section(found: Findings) -> Section:
         return Section("learning", title, lead, (nothing,))
     folds = found.curves[["seed", "fold"]].drop_duplicates()
     notes = [f"{len(folds)} trainings", "faint: each", "strong: their mean, as far as all of them got"]
-    if words.validated(found.reports, found.bundle):
+    if found.validated:
         notes.append(f"{words.jury(found.bundle)}: held out of the training part, never those that its fold tests")
     figure = plots.learning_figure(
         found.curves,
@@ -264,11 +267,11 @@ def learning_section(found: Findings) -> Section:
 def map_section(found: Findings) -> Section:
     """Where clips lie among each other in the space of what the model sees."""
     vectors, labels = [], []
-    corpora = np.concatenate([data.originals().index["corpus"] for data in found.data])
+    originals = [data.originals().with_calm(found.bundle.calm) for data in found.data]
+    corpora = np.concatenate([data.index["corpus"] for data in originals])
     chosen = projection.some_of(corpora, _MAPPED)
     first = 0
-    for data in found.data:
-        data = data.originals()
+    for data in originals:
         adapted = found.bundle.adapter(data.speech, groups_of(data.index, found.bundle.adapter.settings))
         rows = chosen[(chosen >= first) & (chosen < first + len(data.index))] - first
         vectors.append(projection.vectors_of(adapted.of(rows)))
@@ -282,7 +285,12 @@ def map_section(found: Findings) -> Section:
         projection.project(components, found.params.seed),
         kinds,
         title="What the model sees of clips",
-        notes=[f"{len(index)} clips", "t-SNE of 50 principal components", "axes and distances of groups mean nothing"],
+        notes=[
+            f"{len(index)} clips",
+            f"calm: {found.bundle.calm}",
+            "t-SNE of 50 principal components",
+            "axes and distances of groups mean nothing",
+        ],
     )
     told = [f"{share:.0%} are of its {kind} (by chance {chance:.0%})" for kind, (share, chance) in shares.items()]
     return Section(
@@ -371,11 +379,16 @@ def _of_fairness(report: Report) -> str:
         for part in fairness.subgroups
         if part.stands_out
     ]
-    told = (
-        f"Told apart from all others by more than chance: {words.listed(apart)}."
-        if apart
-        else "No group can be told apart from the others by more than chance."
-    )
+    if not fairness.subgroups:
+        told = "Nothing is known by which its speakers or clips could be grouped."
+    elif apart:
+        told = f"Told apart from all others by more than chance: {words.listed(apart)}."
+    elif all(part.difference_interval is None for part in fairness.subgroups):
+        told = "Its groups have too few speakers to tell them apart from the others."
+    else:
+        told = "No group can be told apart from the others by more than chance."
+    if len(fairness.speakers) == 1:
+        return told
     worst = ", ".join(f"{each.speaker} {each.uar:.0%}" for each in fairness.worst)
     spread = f"UAR differs by {100 * fairness.spread:.0f} points (standard deviation) between speakers"
     return f"{told} {spread}; worst: {worst}."
@@ -400,7 +413,8 @@ def _mistakes(found: Findings, report: Report) -> Examples | Text:
     title = "Mistakes to listen to"
     wrong = confident_mistakes(report.predictions, report.scores.classes, found.params.evaluate.examples)
     if wrong.empty:
-        return Text(title, ("Every clip was recognised.",))
+        told = "Every clip was recognised"
+        return Text(title, (f"{told}." if len(report.seeds) == 1 else f"{told} by the mean over the seeds.",))
     return Examples(
         title,
         examples(report.corpus, wrong),

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
 
 from emodag.bundle import Bundle
 from emodag.corpora import get
 from emodag.corpora.demo import CORPORA as SYNTHETIC
-from emodag.evaluation import FEWEST_SPEAKERS
+from emodag.evaluation import FEWEST_SPEAKERS, Human
 from emodag.params import Params
 from emodag.splits import CROSS_CORPUS, is_leaky
-
-if TYPE_CHECKING:
-    from emodag.reports import Report
 
 _MEANINGS = {
     "speaker_kfold": "Folds of speakers: every tested voice is new to the model that is tested on it.",
@@ -95,15 +91,22 @@ def jury(bundle: Bundle) -> str:
     return "validation clips of known voices" if all(leaky) else "validation clips, some of known voices"
 
 
-def temperature(reports: Iterable[Report], bundle: Bundle) -> str:
-    """Where the temperature comes from."""
-    return f"fitted to {jury(bundle)}" if validated(reports, bundle) else "nobody was held out to fit it to"
+def temperature(validated: Mapping[str, float], bundle: Bundle) -> str:
+    """Where the temperature comes from; ``validated`` as :func:`emodag.reports.validated` says."""
+    return f"fitted to {jury(bundle)}" if validated else "nobody was held out to fit it to"
 
 
-def validated(reports: Iterable[Report], bundle: Bundle) -> str:
-    """UAR on those who were held out for validation, as ``ravdess 60.7 %``; empty if nobody was."""
-    of_trained = [each for each in reports if each.corpus in bundle.corpora and each.uar_validation is not None]
-    return ", ".join(f"{report.corpus} {report.uar_validation:.1%}" for report in of_trained)
+def by_corpus(shares: Mapping[str, float]) -> str:
+    """Shares of 1 by corpus, as ``ravdess 60.7%, savee 40.1%``."""
+    return ", ".join(f"{corpus} {share:.1%}" for corpus, share in shares.items())
+
+
+def beyond(human: Human, known: Sequence[str]) -> str:
+    """That listeners answered emotions which a model that knows others could not; empty if they did not."""
+    more = [emotion for emotion in human.heard if emotion not in known]
+    if not more:
+        return ""
+    return f" Listeners also heard {listed(more)}, which the model could not answer here: the fewer, the easier."
 
 
 def sees(bundle: Bundle) -> str:

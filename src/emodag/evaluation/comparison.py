@@ -54,7 +54,8 @@ class Comparison:
     uar: tuple[float, float]
     uar_intervals: np.ndarray  #: float [2, 2]: each model's low and high
     recalls: np.ndarray  #: float [2, classes]
-    recall_intervals: np.ndarray  #: float [classes, 2]: low and high of the difference
+    #: float [classes, 2]: low and high of the difference; -1 and 1 of a class that a single speaker has
+    recall_intervals: np.ndarray
     interval: tuple[float, float]  #: of the difference
     differences: np.ndarray  #: float [resamples], of UAR
     superiority: float  #: share of resamples in which the second model is better; ties count half
@@ -130,7 +131,7 @@ def compare(
     uars = recalls.sum(axis=2) / occurs.sum(axis=1)
     differences = uars[1] - uars[0]
     of_class = np.where(occurs, recalls[1] - recalls[0], np.nan).T
-    expanded = {"confidence": confidence, "units": drawn.shape[1]}
+    having = np.count_nonzero(support, axis=0)
 
     totals = support.sum(axis=0)
     recall = hit.sum(axis=1) / totals
@@ -140,8 +141,13 @@ def compare(
         uar=(float(recall[0].mean()), float(recall[1].mean())),
         uar_intervals=np.array([percentiles(of_model, confidence) for of_model in uars]),
         recalls=recall,
-        recall_intervals=np.array([percentiles(each, **expanded) for each in of_class]),
-        interval=percentiles(differences, **expanded),
+        recall_intervals=np.array(
+            [
+                percentiles(each, confidence, units=units) if units > 1 else (-1.0, 1.0)
+                for each, units in zip(of_class, having, strict=True)
+            ]
+        ),
+        interval=percentiles(differences, confidence, units=drawn.shape[1]),
         differences=differences,
         superiority=float(np.mean(np.where(np.abs(differences) < _ROUNDING, 0.5, differences > 0))),
         p=randomisation_p(((hit[1] - hit[0]) / totals).mean(axis=1), resamples=resamples, seed=seed),

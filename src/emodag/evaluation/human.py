@@ -22,6 +22,7 @@ class Human:
     model: Scores
     agreement: float  #: share of the clips that the model takes for what most listeners heard
     undecided: int  #: clips that were scored, but of which it is not known what most listeners heard
+    heard: tuple[str, ...]  #: the emotions that most listeners heard in some clip
 
 
 def human_baseline(
@@ -71,4 +72,10 @@ def human_baseline(
         )
         for answers in as_numbers[1:]
     )
-    return Human(listeners, model, float(np.mean(predicted == perceived)), int((~known).sum()) // repeats)
+    return Human(
+        listeners,
+        model,
+        float(np.mean(predicted == perceived)),
+        int((~known).sum()) // repeats,
+        in_order(perceived),
+    )

@@ -164,7 +164,9 @@ class Intervals:
     """
 
     uar: tuple[float, float]
-    recall: np.ndarray  #: float [classes, 2]; NaN-free: both 0 for a class that does not occur
+    #: float [classes, 2]; both 0 for a class that does not occur, 0 and 1 for one that a single speaker (or clip, as
+    #: ``unit`` says) has: that says nothing of others.
+    recall: np.ndarray
     unit: Literal["speakers", "clips"]
 
 
@@ -203,7 +205,8 @@ def bootstrap_intervals(
     recalls, occurs = drawn.recalls(np.asarray(truth), np.asarray(predicted), classes)
     of_class = np.zeros((classes, 2))
     for number in np.flatnonzero(occurs.any(axis=0)):
-        of_class[number] = percentiles(recalls[occurs[:, number], number], confidence)
+        several = len(np.unique(drawn.units[np.asarray(truth) == number])) > 1
+        of_class[number] = percentiles(recalls[occurs[:, number], number], confidence) if several else (0, 1)
     return Intervals(percentiles(recalls.sum(axis=1) / occurs.sum(axis=1), confidence), of_class, drawn.unit)
 
 
@@ -217,6 +220,11 @@ class Scores:
     clips: int
     speakers: int
     repeats: int = 1  #: rows of each clip, by models of as many seeds; ``confusion`` counts them all
+
+    @property
+    def counts(self) -> np.ndarray:
+        """The confusion matrix in clips: float [classes, classes], means over the seeds."""
+        return self.confusion / self.repeats
 
     @property
     def present(self) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The pictures that people look at, drawn alike."""
 
 from emodag.plots.audit import audit_figure
-from emodag.plots.base import COLOURS, FAINT, INK, save, save_into, svg
+from emodag.plots.base import COLOURS, FAINT, INK, number, save, save_into, svg
 from emodag.plots.comparison import comparison_figure
 from emodag.plots.confusion import confusion_figure, recall_figure
 from emodag.plots.embedding import embedding_figure
@@ -24,6 +24,7 @@ __all__ = [
     "importance_figure",
     "learning_figure",
     "matrix_figure",
+    "number",
     "recall_figure",
     "reliability_figure",
     "robustness_figure",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from emodag.audit import Audit
 
 _HONEST_COLOUR = "#3f78b5"
+_NAMED = 21  # %; shorter bars have no room for their names
 
 
 def audit_figure(audit: Audit, *, title: str, notes: Sequence[str]) -> Figure:
@@ -34,10 +35,12 @@ def audit_figure(audit: Audit, *, title: str, notes: Sequence[str]) -> Figure:
             uar, low, high = (100 * facts[key] for key in ("uar", "uar_low", "uar_high"))
             axes.barh(place + offset, uar, height=0.34, color=colour, zorder=2)
             axes.plot([low, high], [place + offset] * 2, "|-", color=INK, linewidth=1.3, markersize=7, zorder=3)
-            axes.text(1, place + offset, name, color="white", va="center", fontsize=9, fontweight="bold", zorder=4)
+            inside = uar >= _NAMED
+            if inside:
+                axes.text(1, place + offset, name, color="white", va="center", fontsize=9, fontweight="bold", zorder=4)
             axes.annotate(
-                f"{uar:.1f}", (max(uar, high), place + offset), (6, 0), textcoords="offset points", va="center",
-                color=INK, fontweight="bold", zorder=4,
+                f"{uar:.1f}" if inside else f"{uar:.1f}  {name}", (max(uar, high), place + offset), (6, 0),
+                textcoords="offset points", va="center", color=INK, fontweight="bold", zorder=4,
             )  # fmt: skip
     chance = 100 / len(next(iter(audit.honest.scores.values())).classes)
     axes.axvline(chance, color=FAINT, linewidth=1.2, linestyle=":", zorder=1)

@@ -108,8 +108,18 @@ def panels(
     return figure, made
 
 
+def number(count: float) -> str:
+    """A count, or a mean of counts: ``24``, ``23.7``."""
+    return f"{count:.1f}".removesuffix(".0")
+
+
+def literal(text: str) -> str:
+    """Text that Matplotlib draws as it is: a name with dollar signs is no formula."""
+    return text.replace("$", r"\$")
+
+
 def set_titles(figure: Figure, title: str, notes: Sequence[str], leaky: bool) -> None:
-    """The title, and the notes in as many lines as the figure's width asks for."""
+    """The title, and the notes in as many lines as the figure's width asks for; dollar signs make no formula."""
     width, height = figure.get_size_inches()
     lines = [""]
     for note in notes:
@@ -120,8 +130,10 @@ def set_titles(figure: Figure, title: str, notes: Sequence[str], leaky: bool) ->
             lines.append(note)
     text = {"x": _MARGIN / width, "ha": "left", "va": "top"}
     title = f"LEAKY: {title}" if leaky else title
-    figure.text(y=1 - 0.18 / height, s=title, color=ALARM if leaky else INK, fontsize=12, fontweight="bold", **text)
-    figure.text(y=1 - 0.46 / height, s="\n".join(lines), color=FAINT, fontsize=8, linespacing=1.45, **text)
+    figure.text(
+        y=1 - 0.18 / height, s=literal(title), color=ALARM if leaky else INK, fontsize=12, fontweight="bold", **text
+    )
+    figure.text(y=1 - 0.46 / height, s=literal("\n".join(lines)), color=FAINT, fontsize=8, linespacing=1.45, **text)
 
 
 def as_cells(axes: Axes, rows: int, columns: int) -> None:

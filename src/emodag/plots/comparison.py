@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emodag.plots.base import COLOURS, FAINT, INK, bare, figure_with_axes, set_titles
+from emodag.plots.base import COLOURS, FAINT, INK, bare, figure_with_axes, literal, set_titles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,6 +35,7 @@ def comparison_figure(
     heights = (_SCORES, _HISTOGRAM, classes)
     whole = sum(heights) + 2 * _GAP
     left = max(1.2, 0.35 + 0.09 * max(map(len, names)))
+    names = literal(names[0]), literal(names[1])
     figure, axes = figure_with_axes(6.4, whole, left=left)
     axes.set_axis_off()
     panels, top = [], whole

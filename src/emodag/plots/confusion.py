@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emodag.plots.base import COLOURS, FAINT, INK, as_cells, bare, figure_with_axes, set_titles
+from emodag.plots.base import COLOURS, FAINT, INK, as_cells, bare, figure_with_axes, number, set_titles
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,7 +19,8 @@ def confusion_figure(
     """A confusion matrix, each row as shares of the clips of that emotion, with the counts.
 
     Args:
-        confusion: int [classes, classes], truth in rows. Rows without clips and columns never predicted are left out.
+        confusion: clips, or their means over seeds, [classes, classes], truth in rows. Rows without clips and columns
+            never predicted are left out.
         classes: the emotions.
         title: what was scored and the score.
         notes: how: protocol, clips, speakers, policies.
@@ -40,9 +41,11 @@ def confusion_figure(
             share = shares[row, column]
             ink = "white" if share > 0.55 else INK
             axes.text(column, row - 0.1, f"{share:.0%}", ha="center", va="center", color=ink, fontsize=10.5)
-            axes.text(column, row + 0.24, f"{counts[row, column]}", ha="center", va="center", color=ink, fontsize=7.5)
+            axes.text(
+                column, row + 0.24, number(counts[row, column]), ha="center", va="center", color=ink, fontsize=7.5
+            )
     axes.set_xticks(range(len(columns)), [classes[column] for column in columns])
-    axes.set_yticks(range(len(rows)), [f"{classes[i]}  ({n})" for i, n in zip(rows, support, strict=True)])
+    axes.set_yticks(range(len(rows)), [f"{classes[i]}  ({number(n)})" for i, n in zip(rows, support, strict=True)])
     for label, column in zip(axes.get_xticklabels(), columns, strict=True):
         label.set_color(COLOURS[classes[column]])
         label.set_fontweight("bold")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emodag.plots.base import COLOURS, INK, panels, set_titles
+from emodag.plots.base import COLOURS, INK, literal, panels, set_titles
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,7 +41,7 @@ def embedding_figure(
         panel.set_title(kind if few else f"{kind}: {len(names)} colours", loc="left", color=INK, fontweight="bold")
         if few:
             mark = {"marker": "o", "linestyle": "", "markersize": 4.5}
-            marks = [Line2D([], [], color=colours[name], label=name, **mark) for name in names]
+            marks = [Line2D([], [], color=colours[name], label=literal(name), **mark) for name in names]
             panel.legend(
                 handles=marks, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=5, fontsize=7.5, frameon=False,
                 handletextpad=0.1, columnspacing=0.9,

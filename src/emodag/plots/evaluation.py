@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
-from emodag.plots.base import ALARM, FAINT, INK, bare, figure_with_axes, set_titles
+from emodag.plots.base import ALARM, FAINT, INK, bare, figure_with_axes, literal, set_titles
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -96,9 +96,9 @@ def fairness_figure(fairness: Fairness, *, uar: float, chance: float, **titles: 
     axes.scatter(scores, heights, s=16, color=_STRONG, alpha=0.6, linewidths=0, zorder=3)
     worst = fairness.speakers[0]
     below = {"xytext": (0, -5), "textcoords": "offset points", "ha": "center", "va": "top"}
-    axes.annotate(worst.speaker, (max(worst.uar, 0.1), heights[0]), color=FAINT, fontsize=8, **below)
+    axes.annotate(literal(worst.speaker), (max(worst.uar, 0.1), heights[0]), color=FAINT, fontsize=8, **below)
     _vertical(axes, uar, chance)
-    names = [f"{part.attribute}: {part.value}  ({part.speakers})" for part in parts]
+    names = [literal(f"{part.attribute}: {part.value}  ({part.speakers})") for part in parts]
     axes.set_yticks([*range(len(parts)), last], [*names, f"each speaker  ({len(scores)})"])
     _across(axes, last + 0.8, "UAR (in brackets: speakers)")
     _title(figure, "for whom it works", titles)

@@ -10,7 +10,7 @@ import numpy as np
 from emodag.conversation import telling
 from emodag.conversation.telling import UNJUDGED
 from emodag.labels import UNKNOWN
-from emodag.plots.base import COLOURS, FAINT, INK, bare, figure_with_axes, set_titles
+from emodag.plots.base import COLOURS, FAINT, INK, bare, figure_with_axes, literal, set_titles
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -66,7 +66,7 @@ def timeline_figure(timeline: Timeline) -> Figure:
         f"{telling.counted(len(timeline.turns), 'turn').lower()}",
         *telling.context(timeline),
     ]
-    set_titles(figure, _plain(telling.finding(timeline)), [_plain(note) for note in notes], leaky=False)
+    set_titles(figure, telling.finding(timeline), notes, leaky=False)
     return figure
 
 
@@ -105,7 +105,7 @@ def _axis(axes: Axes, timeline: Timeline, lane: _Lane) -> None:
 def _name(axes: Axes, speaker: Speaker, middle: float) -> None:
     """Who speaks in the lane, how long, and what they mostly sound like."""
     place = {"transform": axes.get_yaxis_transform(), "ha": "right", "clip_on": False}
-    name = _plain(telling.shortened(speaker.name, 22))
+    name = literal(telling.shortened(speaker.name, 22))
     axes.text(-0.012, middle - 0.02, name, va="bottom", fontsize=10, fontweight="bold", color=INK, **place)
     told = f"{telling.clock(speaker.speech)} in {telling.counted(speaker.turns, 'turn').lower()}"
     most = sorted(((share, emotion) for emotion, share in speaker.shares.items() if share), reverse=True)[:2]
@@ -244,8 +244,3 @@ def _legend(figure: Figure, timeline: Timeline, height: str) -> None:
                 ncol=len(handles), frameon=False, fontsize=8, labelcolor=FAINT, handlelength=1.6, handleheight=0.8,
                 columnspacing=1.3, borderpad=0, handletextpad=0.5, handler_map={tuple: HandlerTuple(None, pad=0)},
             )  # fmt: skip
-
-
-def _plain(text: str) -> str:
-    """Text that is not taken for a formula."""
-    return text.replace("$", r"\$")
