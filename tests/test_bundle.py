@@ -60,7 +60,7 @@ def test_a_saved_bundle_is_read_back_whole(shipped):
 
 def test_the_description_says_what_the_model_expects_and_where_it_comes_from(shipped, data):
     description = read_json(shipped[2] / "bundle.json")
-    assert description["format"] == 3
+    assert description["format"] == 4
     assert description["classes"] == ["neutral", "happy", "sad", "angry"]
     assert description["names"] == list(data.speech.names)
     assert description["settings"] == data.settings
@@ -300,9 +300,10 @@ def test_the_fingerprint_does_not_depend_on_the_order(data):
         (lambda f: (f / "model.onnx").unlink(), "model.onnx: no such file"),
         (lambda f: (f / "bundle.json").unlink(), "bundle.json: no such file"),
         (lambda f: (f / "bundle.json").write_text("{"), "bundle.json: not JSON"),
-        (lambda f: write_json(f / "bundle.json", []), "format None, this version reads 3"),
+        (lambda f: write_json(f / "bundle.json", []), "format None, this version reads 4"),
         (lambda f: write_json(f / "bundle.json", read_json(f / "bundle.json") | {"format": 0}), "format 0"),
-        (lambda f: write_json(f / "bundle.json", {"format": 3, "model": "mlp"}), "not the fields of format 3"),
+        (lambda f: write_json(f / "bundle.json", {"format": 4, "model": "mlp"}), "not the file that"),
+        (lambda f: (f / "model.onnx").write_bytes((f / "model.onnx").read_bytes()[:200]), "not the file that bundle"),
         (lambda f: write_json(f / "bundle.json", read_json(f / "bundle.json") | {"mood": 1}), "not the fields"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,7 @@ def test_the_shipped_file_is_valid_and_names_every_key(content):
         ("train.folds", 1, ["train.folds: 1", "greater than or equal to 2"]),
         ("train.folds", "5", ["train.folds: '5'", "valid integer"]),
         ("seed", True, ["seed: True", "valid integer"]),
+        ("models.svm.gamma", 0.0, ["models.svm.gamma", "greater than 0"]),
         ("featurize.trim", "yes", ["featurize.trim: 'yes'", "valid boolean"]),
         ("organize.silence_db", float("nan"), ["organize.silence_db", "finite number"]),
         ("diarize.speakers", "two", ["diarize.speakers: 'two' is not accepted", "'one' or 'auto'"]),
@@ -101,6 +103,21 @@ def test_a_fault_is_told_with_its_place_its_value_and_what_is_accepted(tmp_path,
         load(tmp_path, changed(content, key, value))
     for part in told:
         assert part in str(error.value)
+
+
+def test_keys_that_do_not_fit_each_other_are_told():
+    loaded = params.load(ROOT / "params.yaml")
+    for changes, told in (
+        ({"seed": 2**32 - 1, "train.seeds": 2}, "seed: 4294967295 and the 1 after it, as train.seeds asks"),
+        (
+            {"model": "cnn2d", "models.cnn2d.filters": [4] * 7},
+            "models.cnn2d.filters: each of 7 blocks halves the bands, and featurize.n_mels has 64; accepted: at most 6",
+        ),
+    ):
+        with pytest.raises(ParamsError, match=re.escape(told)):
+            loaded.changed(changes)
+    assert loaded.changed({"seed": 2**32 - 1}).seed == 2**32 - 1
+    assert loaded.changed({"model": "cnn2d", "models.cnn2d.filters": [4] * 6}).model == "cnn2d"
 
 
 @pytest.mark.parametrize(

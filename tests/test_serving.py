@@ -97,6 +97,10 @@ def test_what_the_model_is_not_sure_of_is_unknown(hearing_bundle, files, tmp_pat
         ({"path": "/no/such.wav", "samples": [0.1]}, "row 0: give either `path` or `samples`, found both"),
         ({"samples": [0.1, 0.2]}, "row 0: `samples` need their `rate` in Hz"),
         ({"samples": [0.1, 0.2], "rate": 0}, "row 0: `samples` need their `rate` in Hz, found 0"),
+        ({"samples": [0.1, 0.2], "rate": True}, "row 0: `samples` need their `rate` in Hz, found True"),
+        ({"samples": [0.1] * 100, "rate": 1e300}, "row 0: bad_rate: the recording is said to be at 1000.* 768000 Hz"),
+        ({"samples": [0.1] * 100, "rate": 1}, "row 0: bad_rate: the recording is said to be at 1 Hz; accepted: 1000"),
+        ({"samples": [0.1], "rate": 192_000}, "row 0: `samples` are shorter than one sample at 16000 Hz"),
         ({"samples": [], "rate": 16_000}, "row 0: `samples` are empty"),
         ({"samples": [0.1, 0.2], "rate": 16_000.5}, "row 0: `samples` need their `rate` in Hz, found 16000.5"),
         ({"samples": [0.1, 0.2], "rate": "16 kHz"}, "row 0: `samples` need their `rate` in Hz"),
@@ -109,6 +113,14 @@ def test_what_the_model_is_not_sure_of_is_unknown(hearing_bundle, files, tmp_pat
 def test_what_is_no_recording_is_refused_with_its_row(model, row, message):
     with pytest.raises(MlflowException, match=message):
         model.predict(pd.DataFrame([row]))
+
+
+@pytest.mark.parametrize("table", [pd.DataFrame(), pd.DataFrame({"path": []})])
+def test_no_recording_at_all_is_refused(hearing_bundle, table):
+    model = serving.SpeechEmotion()
+    model._recogniser = Recogniser(hearing_bundle)
+    with pytest.raises(MlflowException, match="there is no row"):
+        model.predict(table)
 
 
 def test_the_folder_holds_no_pickle_and_no_model_of_a_fold(folder):

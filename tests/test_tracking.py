@@ -14,7 +14,7 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
-from emodag import params, tracking
+from emodag import params, serving, tracking
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -138,6 +138,16 @@ def test_a_model_that_cannot_be_served_is_told_and_the_run_goes_on(checkout, hea
         run.log_metrics({"uar": 0.5})
     assert "the model is not logged for serving" in capsys.readouterr().err
     assert runs()[0][0].data.metrics["uar"] == 0.5
+
+
+def test_whatever_keeps_a_model_from_being_served_the_run_goes_on(checkout, hearing_bundle, capsys, monkeypatch):
+    def full(*_):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(serving, "save", full)
+    with tracking.stage_run(with_model("mlp"), "evaluate") as run:
+        run.log_model(hearing_bundle, with_model("mlp"), {"demo_en": 0.5})
+    assert "the model is not logged for serving: No space left on device" in capsys.readouterr().err
 
 
 def test_a_stage_restored_from_the_cache_is_linked_to_the_run_that_made_it(checkout):

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from emodag import bundle, training
+from emodag import bundle, checkpoints, training
 from emodag import params as parameters
 from emodag.checkpoints import Checkpoints
 from emodag.datasets import Dataset
@@ -108,7 +109,7 @@ def test_a_fold_without_training_clips_of_a_class_says_so(data, params):
     index.loc[(index["emotion"] == "sad") & (index["speaker"] != "alpha/01"), "emotion"] = "happy"
     data = replace(data, index=index)
     folds = split(index, params.train, params.seed)
-    with pytest.raises(DataError, match=r"fold \d has no training clip of sad"):
+    with pytest.raises(DataError, match=r"fold \d has no training clip of sad; use more train.folds or .* loso"):
         training.cross_validate(data, folds, params)
 
 
@@ -260,15 +261,35 @@ def test_a_killed_training_goes_on_at_the_last_finished_fold(data, params, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("kept", [0, 500])
+def test_a_fold_that_was_not_written_whole_is_trained_again(data, params, tmp_path, capsys, kept):
+    folds = split(data.index, params.train, params.seed)
+    whole = training.cross_validate(data, folds, params, tmp_path)
+    (broken,) = tmp_path.glob("*/seed-*-fold-2.npz")
+    broken.write_bytes(broken.read_bytes()[:kept])
+    again = training.cross_validate(data, folds, params, tmp_path)
+    pd.testing.assert_frame_equal(again.predictions, whole.predictions, check_exact=True)
+    assert f"{broken}: not whole" in capsys.readouterr().err
+    assert len(broken.read_bytes()) > 500
+
+
+def test_every_library_that_makes_digits_is_asked_for_its_version():
+    found = {name: checkpoints._version(name) for name in checkpoints._LIBRARIES}
+    for module in ("numpy", "scipy", "sklearn", "xgboost", "keras", "tensorflow", "torch", "onnx", "skl2onnx"):
+        installed = {name.replace("_", "-") for name in packages_distributions()[module]}
+        (name,) = installed & set(found)
+        assert found[name]
+
+
 @pytest.mark.parametrize("changed", ["seed", "model", "features", "folds", "device", "backend", "library"])
 def test_folds_of_another_training_are_not_taken_over(data, params, tmp_path, monkeypatch, changed):
     folds = split(data.index, params.train, params.seed)
 
-    def checkpoints(data, folds, params):
+    def opened(data, folds, params):
         return Checkpoints.open(tmp_path, training.Material.of(data, params), folds, params)
 
-    first = checkpoints(data, folds, params)
-    assert checkpoints(data, folds, params) == first
+    first = opened(data, folds, params)
+    assert opened(data, folds, params) == first
     if changed == "seed":
         params = params.model_copy(update={"seed": 3})
     elif changed == "model":
@@ -283,4 +304,4 @@ def test_folds_of_another_training_are_not_taken_over(data, params, tmp_path, mo
         monkeypatch.setattr("emodag.checkpoints.version", lambda library: "next")
     else:
         folds = split(data.index, params.train, 3)
-    assert checkpoints(data, folds, params) != first
+    assert opened(data, folds, params) != first

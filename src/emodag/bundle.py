@@ -29,7 +29,7 @@ from emodag.splits import is_leaky
 if TYPE_CHECKING:
     from emodag.training import CrossValidation, Fitted
 
-FORMAT = 3
+FORMAT = 4
 MODEL, DESCRIPTION = "model.onnx", "bundle.json"
 
 #: Beside them: what the trained model said of some clips, and the models of the folds.
@@ -72,6 +72,7 @@ class Bundle:
         """Write ``model.onnx`` and ``bundle.json`` into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
         description = {"format": FORMAT} | {key: value for key, value in asdict(self).items() if key != "onnx"}
+        description["onnx_sha256"] = hashlib.sha256(self.onnx).hexdigest()
         (folder / MODEL).write_bytes(self.onnx)
         write_json(folder / DESCRIPTION, description)
 
@@ -209,7 +210,8 @@ def load(folder: str | Path) -> Bundle:
     """Read a bundle.
 
     Raises:
-        DataError: a file is missing, is broken, or has another format than this version reads.
+        DataError: a file is missing, is broken, belongs to another bundle, or has another format than this version
+            reads.
     """
     folder = Path(folder)
     try:
@@ -222,6 +224,8 @@ def load(folder: str | Path) -> Bundle:
     found = description.pop("format", None) if isinstance(description, dict) else None
     if found != FORMAT:
         raise DataError(f"{folder / DESCRIPTION}: format {found!r}, this version reads {FORMAT}; run train again")
+    if description.pop("onnx_sha256", None) != hashlib.sha256(onnx).hexdigest():
+        raise DataError(f"{folder / MODEL}: not the file that {DESCRIPTION} was written with; run train again")
     for key in (field.name for field in fields(Bundle) if str(field.type).startswith("tuple")):
         description[key] = tuple(description.get(key, ()))
     try:

@@ -6,10 +6,12 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -24,7 +26,11 @@ if TYPE_CHECKING:
 
 _SECONDS_KEPT = 30 * 24 * 3600
 _ARRAYS = ("test", "validation")
-_LIBRARIES = ("numpy", "scikit-learn", "xgboost", "keras", "tensorflow", "tensorflow-cpu", "torch", "jax")
+#: As their distributions are called; one of each pair is installed.
+_LIBRARIES = (
+    *("numpy", "scipy", "scikit-learn", "xgboost", "xgboost-cpu", "keras", "tensorflow", "tensorflow-cpu", "torch"),
+    *("jax", "onnx", "onnxmltools", "skl2onnx"),
+)
 
 
 class Checkpoints(NamedTuple):
@@ -64,12 +70,18 @@ class Checkpoints(NamedTuple):
         path = self._path(seed, fold)
         if not path.is_file():
             return None
-        with np.load(path, allow_pickle=False) as stored:
-            return (
-                {name: stored[name] for name in _ARRAYS}
-                | {"onnx": stored["onnx"].tobytes()}
-                | json.loads(str(stored["facts"]))
-            )
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                return (
+                    {name: stored[name] for name in _ARRAYS}
+                    | {"onnx": stored["onnx"].tobytes()}
+                    | json.loads(str(stored["facts"]))
+                )
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            # A full disk or a power cut can leave a file that is named and not whole.
+            print(f"{path}: not whole ({error}), so this fold is trained again", file=sys.stderr)
+            path.unlink()
+            return None
 
     def close(self) -> None:
         """Delete them: the training is complete."""

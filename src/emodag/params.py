@@ -429,7 +429,9 @@ class Svm(Section):
 
     kernel: Literal["linear", "rbf"]
     C: float = Field(gt=0, description="the larger, the less a clip may lie on the wrong side")
-    gamma: float | Literal["scale"] = Field(description="width of rbf; scale: 1 / (features * their variance)")
+    gamma: Annotated[float, Field(gt=0)] | Literal["scale"] = Field(
+        description="width of rbf; scale: 1 / (features * their variance)"
+    )
 
 
 class Logistic(Section):
@@ -853,6 +855,10 @@ class Params(Section):
             )
         if both := sorted(self.corpora.keys() & self.calls.keys()):
             raise ValueError(f"calls: {both[0]} is a corpus already; the folders of both lie side by side")
+        if self.seed + self.train.seeds > 2**32:
+            raise ValueError(
+                f"seed: {self.seed} and the {self.train.seeds - 1} after it, as train.seeds asks, must be below 2**32"
+            )
         for name in self.members():
             self._has_what_it_sees(name)
         of_clips = [name for name in self.members() if not self.frame_groups(name)]
@@ -872,6 +878,11 @@ class Params(Section):
         return tuple(getattr(getattr(self.models, model), "groups", ()))
 
     def _has_what_it_sees(self, model: str) -> None:
+        if model == "cnn2d" and 2 ** (blocks := len(self.models.cnn2d.filters)) > self.featurize.n_mels:
+            raise ValueError(
+                f"models.cnn2d.filters: each of {blocks} blocks halves the bands, and featurize.n_mels has "
+                f"{self.featurize.n_mels}; accepted: at most {self.featurize.n_mels.bit_length() - 1} blocks"
+            )
         for group in self.frame_groups(model):
             if group == EMBEDDING and self.featurize.encoder.kind == "none":
                 raise ValueError(f"models.{model}.groups: embedding needs an encoder; featurize.encoder.kind is none")

@@ -134,26 +134,34 @@ class Recogniser:
         return sequences_of([each[:, columns] for each in frames], self.bundle.columns)
 
 
+#: Hz, of what is resampled: what makes sound has such a rate, and what claims another would grow past all memory.
+_RATES = (1000, 768_000)
+
+
 def read(path: str | Path) -> np.ndarray:
     """The samples of a recording of any format as the pipeline keeps them: float32 [samples], mono, 16 kHz, 16 bit.
 
     Raises:
-        AudioError: the file cannot be decoded, is far beyond full scale, or nothing is left of it at 16 kHz.
+        AudioError: the file cannot be decoded, is far beyond full scale, has no rate that sound has, or nothing is
+            left of it at 16 kHz.
     """
     recording = audio.read(path)
-    samples = kept(recording.samples, recording.rate)
+    samples = kept(recording.samples, recording.rate, Path(path).name)
     if not len(samples):
         raise AudioError("too_short", f"{Path(path).name} is shorter than one sample at {audio.SAMPLE_RATE} Hz")
     return samples
 
 
-def kept(samples: np.ndarray, rate: int) -> np.ndarray:
+def kept(samples: np.ndarray, rate: int, name: str = "the recording") -> np.ndarray:
     """Samples [samples] at ``rate`` Hz as the pipeline keeps them: float32 [samples] at 16 kHz, rounded to 16 bit.
 
     Raises:
-        AudioError: they are far beyond full scale, so that nothing but clipping would be left.
+        AudioError: they are far beyond full scale, so that nothing but clipping would be left; or no recording has
+            such a rate, and resampling would take all memory or for ever.
     """
-    audio.check_loudness(samples, "the recording")
+    if not _RATES[0] <= rate <= _RATES[1]:
+        raise AudioError("bad_rate", f"{name} is said to be at {rate} Hz; accepted: {_RATES[0]} to {_RATES[1]} Hz")
+    audio.check_loudness(samples, name)
     return audio.as_kept(audio.resample(samples, rate))
 
 

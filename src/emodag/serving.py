@@ -82,6 +82,8 @@ class SpeechEmotion(PythonModel):
         Raises:
             MlflowException: a row is no recording; the message says which and why.
         """
+        if model_input.empty:
+            raise _refused("there is no row; each is a recording, with `path` or with `samples` and their `rate`")
         recordings = [_recording(number, row) for number, row in enumerate(model_input.to_dict("records"))]
         speakers = None
         if "speaker" in model_input and model_input["speaker"].notna().all():
@@ -174,13 +176,16 @@ def _recording(number: int, row: dict[str, Any]) -> np.ndarray:
     try:
         if has_path:
             return read(path)
-        if not isinstance(rate, Real) or not rate > 0 or rate % 1:
+        if isinstance(rate, bool) or not isinstance(rate, Real) or not rate > 0 or rate % 1:
             raise _refused(
                 f"row {number}: `samples` need their `rate` in Hz, found {rate!r}; whole numbers above 0 are accepted"
             )
-        return kept(_checked(number, samples), int(rate))
+        found = kept(_checked(number, samples), int(rate))
     except EmodagError as error:
         raise _refused(f"row {number}: {error}") from None
+    if not len(found):
+        raise _refused(f"row {number}: `samples` are shorter than one sample at {audio.SAMPLE_RATE} Hz")
+    return found
 
 
 def _checked(number: int, samples: list | np.ndarray) -> np.ndarray:

@@ -30,7 +30,6 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from emodag.errors import EmodagError
 from emodag.params import Params
 
 if TYPE_CHECKING:
@@ -145,7 +144,7 @@ class Run:
             folder = Path(place) / _MODEL
             try:
                 serving.save(shipped, folder, params.featurize.encoder)
-            except EmodagError as error:
+            except Exception as error:  # whatever MLflow or the disk says: evaluate has done its work
                 print(f"the model is not logged for serving: {error}", file=sys.stderr)
                 return
             self._attempt("log_artifacts", self._artifacts, str(folder), _MODEL)

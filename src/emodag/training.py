@@ -223,7 +223,8 @@ def require_every_emotion(fold: Parts, material: Material) -> None:
     if missing:
         raise DataError(
             f"fold {fold.number} has no training clip of {', '.join(material.classes[number] for number in missing)}; "
-            "use fewer train.folds or another train.protocol, or drop the class"
+            "use more train.folds or train.protocol loso, so that fewer of its speakers are tested at once, add clips "
+            "of it by other speakers, or take its clips out of the corpus"
         )
 
 

@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 
 from emodag import params as parameters
 from emodag.errors import DataError
-from emodag.evaluation.calibration import tempered
+from emodag.evaluation.calibration import fit_temperature, tempered
 from emodag.features.extraction import names as feature_names
 from emodag.models import Clips, create, needs, typical
 from emodag.models.base import balanced_log_loss
@@ -145,6 +145,23 @@ def test_what_is_not_left_to_validation_clips_is_not_among_what_they_chose(param
     assert model.chosen == {"temperatures": model.temperatures}
     again = create(tempered, classes=CLASSES, seed=0).fit(clips(0), chosen=model.chosen)
     assert again.temperatures == model.temperatures
+
+
+@pytest.mark.parametrize(("temperatures", "weights"), [("validation", "equal"), ("validation", "validation")])
+def test_what_is_said_of_a_voice_is_by_what_other_voices_decide(params, temperatures, weights):
+    voices = np.random.default_rng(5).permutation(150) % 3
+    validation = clips(1)._replace(voices=voices)
+    changed = with_members(params, *LINEAR, temperatures=temperatures, weights=weights)
+    model = create(changed, classes=CLASSES, seed=0).fit(clips(0), validation)
+    found = np.stack([member.held_out for member in model.models])
+    for voice in range(3):
+        own = voices == voice
+        theirs = [fit_temperature(each[~own], validation.labels[~own]) for each in found]
+        assert theirs != model.temperatures
+        others = np.stack([tempered(each, value) for each, value in zip(found, theirs, strict=True)])
+        shares = fit_weights(others[:, ~own], validation.labels[~own]) if weights == "validation" else [0.5, 0.5]
+        expected = np.tensordot(shares, others[:, own], axes=1)
+        np.testing.assert_allclose(model.held_out[own], expected, atol=1e-6)
 
 
 def test_a_refit_goes_by_what_several_folds_chose(params):

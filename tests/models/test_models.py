@@ -359,3 +359,15 @@ def test_standardiser_centres_and_scales_but_not_noise():
     found = standardiser(features).transform(features)
     np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-6)
     np.testing.assert_allclose(found.std(axis=0), [1, 0, 0.01], atol=2e-3)
+
+
+def test_features_that_never_differ_tell_nothing(params, name):
+    training = clips_of(np.ones((30, 4)), np.arange(30) % 3)
+    probabilities = build(params, name, 3, **QUICK.get(name, {})).fit(training).predict_proba(training.speech)
+    np.testing.assert_allclose(probabilities, 1 / 3, atol=0.05)
+
+
+def test_lda_needs_more_clips_than_classes(params):
+    few = gaussian(4, clips=4)
+    with pytest.raises(DataError, match="lda needs more training clips than its 4 classes; found: 4"):
+        build(params, "lda", 4).fit(few)

@@ -20,6 +20,7 @@ from emodag.evaluation.calibration import fit_temperature, tempered
 from emodag.features.encoders.base import PREFIX
 from emodag.files import atomic_file
 from emodag.models.base import FEATURES, OUTPUT, Chosen, Classifier, Clips, balanced_weights
+from emodag.models.stopping import by_others
 from emodag.params import Inputs, Params
 from emodag.speech import Speech
 
@@ -73,12 +74,12 @@ class Ensemble:
         self.weights = normalised(given.get("weights", [1.0] * len(self.models)))
         self.held_out = None
         if validation is not None:
-            found = [model.held_out for model in self.models]
-            if self.settings.temperatures == "validation":
-                self.temperatures = [fit_temperature(each, validation.labels) for each in found]
-            if self.settings.weights == "validation":
-                self.weights = fit_weights(self._tempered(found), validation.labels)
-            self.held_out = self._mean(found)
+            found = np.stack([model.held_out for model in self.models])
+            if "validation" in (self.settings.temperatures, self.settings.weights):
+                self.held_out = by_others(validation, lambda others, own: self._judged(found, validation, others, own))
+                self.temperatures, self.weights = self._decided(found, validation.labels)
+            else:
+                self.held_out = _mean(found, self.temperatures, self.weights)
         members = [model.chosen for model in self.models]
         self.chosen = {"members": members} if any(members) else {}
         if self.settings.temperatures == "validation":
@@ -90,19 +91,24 @@ class Ensemble:
 
     def predict_proba(self, speech: Speech) -> np.ndarray:
         """See :meth:`emodag.models.base.Classifier.predict_proba`."""
-        found = [self._predict(number, speech) for number in range(len(self.models))]
-        return self._mean(found)
+        found = np.stack([self._predict(number, speech) for number in range(len(self.models))])
+        return _mean(found, self.temperatures, self.weights)
 
     def _predict(self, number: int, speech: Speech) -> np.ndarray:
         return self.models[number].predict_proba(_seen(speech, self.columns[number]))
 
-    def _mean(self, probabilities: Sequence[np.ndarray]) -> np.ndarray:
-        """The members' probabilities as one: float32 [clips, classes]."""
-        return np.tensordot(self.weights, self._tempered(probabilities), axes=1).astype(np.float32)
+    def _judged(self, found: np.ndarray, clips: Clips, others: np.ndarray, own: np.ndarray) -> np.ndarray:
+        """Probabilities of a voice's ``own`` clips, by temperatures and weights that the ``others`` decide."""
+        return _mean(found[:, own], *self._decided(found[:, others], clips.labels[others]))
 
-    def _tempered(self, probabilities: Sequence[np.ndarray]) -> np.ndarray:
-        """Those of each member at its temperature: float64 [members, clips, classes]."""
-        return np.stack([tempered(*each) for each in zip(probabilities, self.temperatures, strict=True)])
+    def _decided(self, found: np.ndarray, labels: np.ndarray) -> tuple[list[float], list[float]]:
+        """The temperatures and weights of members that say ``found``, [members, clips, classes], of these clips."""
+        temperatures, weights = self.temperatures, self.weights
+        if self.settings.temperatures == "validation":
+            temperatures = [fit_temperature(each, labels) for each in found]
+        if self.settings.weights == "validation":
+            weights = fit_weights(_tempered(found, temperatures), labels)
+        return temperatures, weights
 
     def _history(self) -> list[dict[str, float]]:
         """The members' rows side by side, each measure under its member's name and place: ``mlp_1_loss``."""
@@ -129,6 +135,16 @@ class Ensemble:
         onnx.checker.check_model(merged, full_check=True)
         with atomic_file(path) as partial:
             partial.write_bytes(merged.SerializeToString(deterministic=True))
+
+
+def _mean(probabilities: np.ndarray, temperatures: Sequence[float], weights: Sequence[float]) -> np.ndarray:
+    """The members' probabilities, [members, clips, classes], as one: float32 [clips, classes]."""
+    return np.tensordot(weights, _tempered(probabilities, temperatures), axes=1).astype(np.float32)
+
+
+def _tempered(probabilities: np.ndarray, temperatures: Sequence[float]) -> np.ndarray:
+    """Those of each member at its temperature: float64 [members, clips, classes]."""
+    return np.stack([tempered(*each) for each in zip(probabilities, temperatures, strict=True)])
 
 
 def columns_of(names: Sequence[str], inputs: Inputs) -> np.ndarray:

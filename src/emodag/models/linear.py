@@ -8,6 +8,7 @@ from typing import Self
 
 import numpy as np
 
+from emodag.errors import DataError
 from emodag.models.base import Chosen, Clips, class_weights, require_every_class
 from emodag.models.graph import Graph
 from emodag.models.standardisation import standardised_input, standardiser
@@ -77,6 +78,8 @@ class Lda(Linear):
     def _fitted(self, features: np.ndarray, labels: np.ndarray):
         from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
+        if len(labels) <= self.classes:
+            raise DataError(f"lda needs more training clips than its {self.classes} classes; found: {len(labels)}")
         balanced = [1 / self.classes] * self.classes if self.weighting == "balanced" else None
         model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=self.settings.shrinkage, priors=balanced)
         # The covariance of a thousand features loses its last digits in single precision.

@@ -8,7 +8,7 @@ validation part. Temperatures, thresholds and the comparison of models rest on t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -63,19 +63,34 @@ class EarlyStopping:
         return len(self._losses) - self.best >= self._patience
 
     def held_out(self) -> np.ndarray:
-        """Probabilities of the clips, float32 [clips, classes]: each voice's after the round best for the others.
+        """Probabilities of the clips, float32 [clips, classes]: each voice's after the round best for the others."""
+        losses, classes = np.stack(self._losses), self._probabilities[0].shape[1]
 
-        A voice that is the only one has nobody else to go by; nor has any where voices are not known. Their clips are
-        those after the best round.
-        """
-        labels, voices = self._clips.labels, self._clips.voices
-        found = self._probabilities[self.best - 1].copy()
-        if voices is None or (known := np.unique(voices)).size < 2:
-            return found
-        losses = np.stack(self._losses)
-        for voice in known:
-            own = voices == voice
-            weights = balanced_weights(labels[~own], found.shape[1])
-            best = (losses[:, :, ~own] @ weights).min(axis=1).argmin()
-            found[own] = self._probabilities[best][own]
-        return found
+        def judged(others: np.ndarray, own: np.ndarray) -> np.ndarray:
+            if others.all():
+                return self._probabilities[self.best - 1]
+            weights = balanced_weights(self._clips.labels[others], classes)
+            best = (losses[:, :, others] @ weights).min(axis=1).argmin()
+            return self._probabilities[best][own]
+
+        return by_others(self._clips, judged)
+
+
+def by_others(clips: Clips, judged: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
+    """Probabilities of clips, float32 [clips, classes], each voice's by what all other voices decide.
+
+    A voice that is the only one has nobody else to go by; nor has any where voices are not known. Then all clips
+    decide about all.
+
+    Args:
+        clips: their voices above all.
+        judged: of those who decide and those who are judged, bool [clips] each: the probabilities of the latter.
+    """
+    everyone = np.full(len(clips.labels), True)
+    if clips.voices is None or (known := np.unique(clips.voices)).size < 2:
+        return judged(everyone, everyone).astype(np.float32)
+    parts = {voice: judged(clips.voices != voice, clips.voices == voice) for voice in known}
+    found = np.empty((len(everyone), next(iter(parts.values())).shape[1]), np.float32)
+    for voice, part in parts.items():
+        found[clips.voices == voice] = part
+    return found

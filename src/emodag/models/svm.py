@@ -53,7 +53,8 @@ class Svm:
         features = self.scaler.transform(training.speech.features).astype(np.float64)
         self.gamma = self.settings.gamma
         if self.gamma == "scale":
-            self.gamma = float(1 / (features.shape[1] * features.var()))
+            # Of features that are all constant, any width tells as little.
+            self.gamma = float(1 / (features.shape[1] * (features.var() or 1.0)))
         self._fit_machines(features, training.labels)
         self.chosen, self.history = {"slope": chosen["slope"] if chosen else _SLOPE}, []
         if validation is not None:
