@@ -145,6 +145,7 @@ def test_check_counts_rows_without_files(place):
         (["corpora", "add", "ravdess"], "Name the folder to bring in"),
         (["corpora", "add", "ravdess", "wrong"], "not inside of a DVC repository"),
         (["corpora", "remove", "ravdess"], "there is no corpus 'ravdess' here"),
+        (["corpora", "cite", "emodbb"], "emodbb: no corpus of this name is known or here; did you mean 'emodb'?"),
     ],
 )
 def test_errors_end_with_one_message_and_status_1(place, arguments, said):
@@ -185,7 +186,7 @@ def test_plot_uses_the_params_around_it_or_those_beside_the_library(place, monke
         (["missing.wav"], "missing.wav: No such file"),
         (["params.yaml"], "params.yaml is no audio that can be decoded"),
         (["greeting.wav", "--only", "mel"], "'mel' is no picture; accepted: sheet, waveform, spectrum, spectrogram"),
-        (["greeting.wav", "--out", "params.yaml"], "params.yaml: cannot be written"),
+        (["greeting.wav", "--out", "params.yaml/below"], "params.yaml/below: cannot be written"),
     ],
 )
 def test_what_cannot_be_plotted_is_one_clear_error(place, arguments, said):
@@ -195,6 +196,13 @@ def test_what_cannot_be_plotted_is_one_clear_error(place, arguments, said):
     assert done.stderr.startswith("error: ")
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_file_to_write_pictures_into_is_a_usage_error(place):
+    tone(place / "greeting.wav")
+    done = emodag("plot", "greeting.wav", "--out", "params.yaml", cwd=place)
+    assert done.returncode == 2
+    assert "is a file" in done.stderr
 
 
 def test_a_folder_to_plot_is_a_usage_error(place):
@@ -269,6 +277,36 @@ def test_predict_gives_json_csv_and_reads_standard_input(checkout, call, monkeyp
     assert header == "file,duration,emotion,neutral,angry,notes"
     assert row.split(",")[2] == from_file["emotion"]
     assert run(checkout, monkeypatch, capsys, "predict", "--csv", "--json", call)[0] == 2
+
+
+def test_predict_answers_the_others_where_some_are_missing(checkout, call, monkeypatch, capsys):
+    (checkout / "nothing").mkdir(exist_ok=True)
+    status, out, err = run(checkout, monkeypatch, capsys, "predict", "nowhere.wav", call, "nothing", "--json")
+    assert status == 1
+    assert [each["file"] for each in json.loads(out)] == [str(call)]
+    assert "error: unreadable: nowhere.wav: no such file or folder" in err
+    assert "error: empty: nothing: no recording in this folder" in err
+
+
+def test_of_many_files_that_are_no_recordings_some_are_named(checkout, call, monkeypatch, capsys):
+    folder = checkout / "mixed"
+    folder.mkdir()
+    shutil.copy(call, folder / "call.flac")
+    for number in range(9):
+        (folder / f"{number}.txt").touch()
+    err = run(checkout, monkeypatch, capsys, "predict", "mixed", "--json")[2]
+    assert "mixed/4.txt and 4 others" in err
+    assert "mixed/5.txt" not in err
+
+
+@pytest.mark.parametrize("command", [("matrix",), ("audit",), ("compare", "a", "b"), ("explain", "calls/call.flac")])
+@pytest.mark.parametrize(("place", "status"), [("params.yaml", 2), ("params.yaml/below", 1)])
+def test_a_place_that_cannot_be_written_is_refused_before_any_work(
+    checkout, call, monkeypatch, capsys, command, place, status
+):
+    found, out, err = run(checkout, monkeypatch, capsys, *command, "--out", place)
+    assert (found, out) == (status, "")
+    assert f"{place}: cannot be written" in err or "is a file" in " ".join(err.split())
 
 
 def test_predict_answers_the_others_where_one_is_broken(checkout, call, monkeypatch, capsys):
@@ -389,7 +427,8 @@ def test_analyze_takes_each_recording_of_a_folder(checkout, call, monkeypatch, c
         (["predict", "missing.wav"], 1, "missing.wav: no such file or folder"),
         (["predict", "calls", "--models", "nowhere"], 1, "nowhere/bundle.json: no such file"),
         (["diarize", "params.yaml"], 1, "params.yaml is no audio that can be decoded"),
-        (["diarize", "calls", "--speakers", "0"], 2, "--speakers"),
+        (["diarize", "calls", "--speakers", "0"], 2, "'0' speakers; accepted: auto, or a number from 1 to 20"),
+        (["analyze", "calls", "--speakers", "two"], 2, "--speakers"),
         (["analyze", "calls", "--json", "-"], 2, "name a folder to write to"),
         (["analyze", "calls", "--html", "params.yaml"], 2, "params.yaml is no folder"),
         (["analyze", "calls", "--transcript", "params.yaml"], 2, "a transcript is of one recording"),

@@ -307,7 +307,8 @@ def test_the_command_prints_probabilities_and_writes_picture_and_json(spoken_cor
     written = tmp_path / "out" / f"{file.name}.explanation.json"
     found = json.loads(written.read_text(encoding="utf-8"))
     assert found["file"] == file.name
-    lines = done.output.splitlines()
+    assert "nothing but a synthesiser" in done.stderr
+    lines = done.stdout.splitlines()
     assert lines[1].split()[0] == found["explained"]
     assert [float(line.split()[1]) for line in lines[1:8]] == [
         pytest.approx(100 * value, abs=0.051) for value in found["probabilities"].values()

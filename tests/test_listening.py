@@ -212,11 +212,14 @@ def test_folders_stand_for_the_recordings_in_them(tmp_path):
     for name in ("b.WAV", "a/c.m4a", "a/notes.txt", ".hidden/d.wav", "a/.e.wav"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    found, left_out = recordings([str(tmp_path), "-", str(tmp_path / "a/notes.txt")])
+    found, left_out, errors = recordings([str(tmp_path), "-", str(tmp_path / "a/notes.txt")])
     assert found == [str(tmp_path / "a/c.m4a"), str(tmp_path / "b.WAV"), "-", str(tmp_path / "a/notes.txt")]
     assert left_out == [str(tmp_path / "a/notes.txt")]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(AudioError, match="no recording in this folder"):
-        recordings([str(tmp_path / "empty")])
-    with pytest.raises(AudioError, match="no such file or folder"):
-        recordings([str(tmp_path / "missing.wav")])
+    assert errors == []
+    found, _, errors = recordings([str(tmp_path / "empty"), str(tmp_path / "b.WAV"), str(tmp_path / "missing.wav")])
+    assert found == [str(tmp_path / "b.WAV")]
+    assert [(error.reason, error.detail.partition(";")[0]) for error in errors] == [
+        ("empty", f"{tmp_path}/empty: no recording in this folder"),
+        ("unreadable", f"{tmp_path}/missing.wav: no such file or folder"),
+    ]

@@ -218,7 +218,9 @@ def load(folder: str | Path) -> Bundle:
         description = read_json(folder / DESCRIPTION)
         onnx = (folder / MODEL).read_bytes()
     except FileNotFoundError as error:
-        raise DataError(f"{error.filename}: no such file; a bundle is written by the train stage") from None
+        raise DataError(
+            f"{error.filename}: no such file; run `dvc repro`, whose train stage writes it, or name another folder"
+        ) from None
     except ValueError as error:
         raise DataError(f"{folder / DESCRIPTION}: not JSON: {error}") from None
     found = description.pop("format", None) if isinstance(description, dict) else None

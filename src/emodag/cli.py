@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from emodag.errors import AudioError, CorpusError, DataError, EmodagError
+from emodag.errors import AudioError, CorpusError, DataError, EmodagError, ParamsError
 from emodag.interpreter import collect_seldom
 
 if TYPE_CHECKING:
@@ -32,6 +32,10 @@ calls = typer.Typer(help="Folders of conversations, for the pipeline.", no_args_
 app.add_typer(calls, name="calls")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="a published corpus, or your own name for a folder")]
+
+
+#: Files of a kind are named up to so many.
+_NAMED = 5
 
 
 def _folder(content: str) -> typer.models.OptionInfo:
@@ -112,10 +116,13 @@ def check_corpus(
 @corpora.command("cite")
 def cite_corpora(names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...")] = None) -> None:
     """Show how to cite corpora, where to get them and under which licence; those of params.yaml if none is named."""
-    from emodag import params
+    from emodag import layout, params
+    from emodag.collection.management import near
     from emodag.corpora import get
 
     for name in names or params.load().corpora:
+        if (hint := near(name)) and not layout.raw(name).is_dir():
+            raise CorpusError(f"{name}: no corpus of this name is known or here{hint}")
         corpus = get(name)
         print(
             f"{name}: {corpus.title}\n  cite: {corpus.citation}\n  licence: {corpus.licence}\n  from: {corpus.source}"
@@ -268,7 +275,7 @@ def check() -> None:
 @app.command()
 def plot(
     file: Annotated[Path, typer.Argument(metavar="FILE", dir_okay=False, help="a recording of any format and length")],
-    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="for the pictures; FILE's own if left out")] = None,
+    out: Annotated[Path | None, _folder("for the pictures; FILE's own if left out")] = None,
     only: Annotated[
         list[str] | None,
         typer.Option(metavar="KIND", help="this picture only; may be given again (an unknown one lists them all)"),
@@ -288,14 +295,17 @@ def explain(
     models: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="of the model; models/ of this checkout if left out")
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="for the picture and the JSON; FILE's own if left out")
-    ] = None,
+    out: Annotated[Path | None, _folder("for the picture and the JSON; FILE's own if left out")] = None,
 ) -> None:
     """Recognise the emotion of a recording and say what speaks for it and against it: printed, as PNG and as JSON."""
     from emodag import explanation
+    from emodag.background import Background
 
-    found, written = explanation.write(file, _models(models), file.parent if out is None else out, _encoder())
+    if out is not None:
+        _made(out)
+    recogniser = _recogniser(models)
+    background = Background.load(_models(models), recogniser.bundle)
+    found, written = explanation.write(file, recogniser, background, file.parent if out is None else out)
     print("\n".join([str(file), *found.told(), *map(str, written)]))
 
 
@@ -306,7 +316,7 @@ Recordings = Annotated[
 Models = Annotated[
     Path | None, typer.Option(metavar="FOLDER", help="of the model; models/ of this checkout if left out")
 ]
-Speakers = Annotated[int | None, typer.Option(min=1, max=20, metavar="N", help="how many speak; found out if left out")]
+Speakers = Annotated[str, typer.Option(metavar="N", help="how many speak, from 1 to 20; auto finds it out")]
 
 
 @app.command()
@@ -326,13 +336,14 @@ def predict(
 
     if as_json and as_csv:
         raise typer.BadParameter("give either --json or --csv")
-    names = _recordings(files)
+    names, failed = _recordings(files)
     recogniser = _recogniser(models)
-    answers, failed = [], []
+    answers = []
 
     def left_out(error: EmodagError) -> None:
+        nonlocal failed
         print(f"error: {error}", file=sys.stderr)
-        failed.append(error)
+        failed += 1
 
     for group in [names] if one_voice else [[name] for name in names]:
         try:
@@ -351,14 +362,29 @@ def predict(
         raise typer.Exit(1)
 
 
-def _recordings(arguments: list[str]) -> list[str]:
-    """What to read; what a folder holds beside recordings is told on stderr."""
+def _number(speakers: str) -> int | None:
+    """How many speak, as the option says; None to find out."""
+    from emodag.params import speakers_named
+
+    try:
+        return speakers_named(speakers)
+    except ParamsError as error:
+        raise typer.BadParameter(str(error), param_hint="--speakers") from None
+
+
+def _recordings(arguments: list[str]) -> tuple[list[str], int]:
+    """What to read, and how many arguments stand for nothing; both these and what lies beside are told on stderr."""
     from emodag import listening
 
-    names, left_out = listening.recordings(arguments)
-    if left_out:
-        print(f"not read, because of their suffixes: {', '.join(left_out)}", file=sys.stderr)
-    return names
+    found = listening.recordings(arguments)
+    if not found.names:
+        raise found.errors[0]
+    for error in found.errors:
+        print(f"error: {error}", file=sys.stderr)
+    if found.left_out:
+        more = f" and {len(found.left_out) - _NAMED} others" if len(found.left_out) > _NAMED else ""
+        print(f"not read, because of their suffixes: {', '.join(found.left_out[:_NAMED])}{more}", file=sys.stderr)
+    return found.names, len(found.errors)
 
 
 def _recogniser(models: Path | None):
@@ -387,7 +413,7 @@ def diarize(
     uem: Annotated[
         list[Path] | None, typer.Option(metavar="UEM", exists=True, dir_okay=False, help="what is scored; repeatable")
     ] = None,
-    speakers: Speakers = None,
+    speakers: Speakers = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of words")] = False,
 ) -> None:
     """Say who speaks when; with --reference, how far that is from the truth."""
@@ -399,16 +425,16 @@ def diarize(
     from emodag.diarization.base import for_conversations
     from emodag.diarization.turns import write_rttm
 
-    names = _recordings(files)
+    number = _number(speakers)
+    names, failed = _recordings(files)
     titles = references.names_of(names) if rttm or reference else names
     known, scopes = references.references(reference or []), references.scopes(uem or [])
     diarizer = for_conversations(params.load(_params_file()).diarize)
     found, content = [], []
     errors: dict[float, list] = {collar: [] for collar in references.COLLARS}
-    failed = 0
     for name, title in zip(names, titles, strict=True):
         try:
-            heard = voices(listening.read(name), diarizer, speakers)
+            heard = voices(listening.read(name), diarizer, number)
         except EmodagError as error:
             print(f"error: {error}", file=sys.stderr)
             failed += 1
@@ -464,7 +490,7 @@ def analyze(
         str, typer.Argument(metavar="CALL", help="a recording of any format, a folder of them, or - for standard input")
     ],
     models: Models = None,
-    speakers: Speakers = None,
+    speakers: Speakers = "auto",
     reference: Annotated[
         Path | None, typer.Option(metavar="RTTM", exists=True, help="who speaks when, if known; else it is diarized")
     ] = None,
@@ -491,18 +517,17 @@ def analyze(
     _check_outputs(wanted, folder=folder)
     if folder and transcript:
         raise typer.BadParameter("a transcript is of one recording", param_hint="--transcript")
-    root = _params_file()
-    names = _recordings([call]) if folder else [call]
+    root, number = _params_file(), _number(speakers)
+    names, failed = _recordings([call]) if folder else ([call], 0)
     titles = references.names_of(names) if folder else [Path(call).stem]
     recogniser = _recogniser(models)
     settings = params.load(root)
     lines = transcripts.read(transcript) if transcript else []
     known = references.references([reference]) if reference else None
     scores = analysis.intervals(root.parent / layout.METRICS / "evaluate.json", recogniser.bundle)
-    failed = 0
     for name, title in zip(names, titles, strict=True):
         try:
-            heard = _voices_in(name, title, known, speakers, settings.diarize, only=not folder)
+            heard = _voices_in(name, title, known, number, settings.diarize, only=not folder)
             timeline = analysis.analyse(heard, recogniser, settings.analyze, lines=lines, scores=scores)
         except EmodagError as error:
             if not folder:
@@ -551,6 +576,12 @@ def _voices_in(name: str, title: str, known: dict | None, speakers: int | None, 
     if annotation is None:
         raise DataError(f"no turns of {title} are known; those are of {', '.join(sorted(known))}")
     return told(listening.read(name), annotation)
+
+
+def _made(folder: Path) -> None:
+    """Make a folder to write to, before the work whose findings it is for."""
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager
@@ -635,6 +666,7 @@ def compare(
     from emodag import comparing, params, revisions
 
     settings = params.load()
+    _made(out)
     runs = revisions.read(first), revisions.read(second)
     found = comparing.pairs(*runs, settings.evaluate, settings.seed, corpus)
     content = comparing.write(found, *runs, out)
@@ -659,7 +691,9 @@ def choose(
     from emodag import choosing, params, revisions
 
     if len(set(runs)) < 2:
-        raise typer.BadParameter("a choice needs two runs at least", param_hint="RUN...")
+        raise typer.BadParameter(
+            f"a choice needs two different runs at least; found: {', '.join(runs)}", param_hint="RUN..."
+        )
     settings = params.load()
     found = choosing.choices([revisions.read(run) for run in runs], settings.evaluate, settings.seed, corpus)
     with _writing(out):
@@ -684,6 +718,7 @@ def matrix(
 
     changes = {"adaptation.by": adapt, "model": model}
     settings = params.load().changed({key: value for key, value in changes.items() if value is not None})
+    _made(out)
     with workers(settings.compute):
         found = matrices.cross(matrices.load(settings), settings)
     matrices.write(found, out)
@@ -703,6 +738,7 @@ def audit(
     settings = params.load()
     if folds is not None and folds > settings.train.folds:
         raise typer.BadParameter(f"{folds} is more than train.folds ({settings.train.folds})", param_hint="--folds")
+    _made(out)
     with workers(settings.compute):
         found = audits.run(settings, folds)
     audits.write(found, out)

@@ -29,7 +29,7 @@ import numpy as np
 from emodag.adaptation import Adapter, Groups, each_alone
 from emodag.audio import SAMPLE_RATE
 from emodag.background import CLIPS_OF_EACH, Background
-from emodag.bundle import Bundle, load
+from emodag.bundle import Bundle
 from emodag.cleaning import clean
 from emodag.errors import AudioError
 from emodag.evaluation.calibration import tempered
@@ -37,7 +37,7 @@ from emodag.feature_groups import Part, Player, players_of
 from emodag.featurizer import Spoken
 from emodag.files import atomic_file, write_json
 from emodag.labels import UNKNOWN
-from emodag.params import Encoder, FrameGroups
+from emodag.params import FrameGroups
 from emodag.recognition import Recogniser, read
 from emodag.speech import Speech, gathered, joined, sequences_of
 
@@ -202,30 +202,26 @@ def explain_speech(
     )
 
 
-def write(file: Path, models: Path, out: Path, encoder: Encoder) -> tuple[Explanation, list[Path]]:
+def write(file: Path, recogniser: Recogniser, background: Background, out: Path) -> tuple[Explanation, list[Path]]:
     """Explain a recording; write ``<name>.explanation.png`` and ``<name>.explanation.json`` into a folder.
 
     Args:
         file: of any format.
-        models: the folder of a bundle and its background.
+        recogniser: with the model.
+        background: of its bundle.
         out: is made if it is not there.
-        encoder: where a pretrained encoder lies, if the model sees one's embeddings.
 
     Returns:
         The explanation, and what was written.
 
     Raises:
         AudioError: the file cannot be decoded, or holds no speech.
-        DataError: a bundle's file is missing or broken.
-        ParamsError: the encoder is missing or cannot be used.
     """
     from emodag import plots
 
-    bundle = load(models)
-    background = Background.load(models, bundle)
-    samples = read(file)
+    bundle, samples = recogniser.bundle, read(file)
     try:
-        explanation = explain(Recogniser(bundle, encoder), background, samples)
+        explanation = explain(recogniser, background, samples)
     except AudioError as error:
         raise AudioError(error.reason, f"{file}: {error.detail}") from None
     share = f"{explanation.probabilities[explanation.explained]:.0%}"

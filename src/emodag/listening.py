@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 import soundfile
@@ -81,33 +81,32 @@ def is_recording(path: PurePath) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
-def recordings(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The recordings that files, folders and ``-`` stand for, in order; those of a folder sorted.
+class Recordings(NamedTuple):
+    """What some names stand for."""
 
-    Returns:
-        What to read; and the files of folders that were left out because of their suffix.
+    names: list[str]  #: to read
+    left_out: list[str]  #: files of folders, because of their suffix
+    errors: list[AudioError]  #: ``unreadable``: there is no such file; ``empty``: a folder holds no recording
 
-    Raises:
-        AudioError: ``unreadable``: there is no such file; ``empty``: a folder holds no recording.
-    """
-    found: list[str] = []
-    left_out: list[str] = []
+
+def recordings(names: Sequence[str]) -> Recordings:
+    """The recordings that files, folders and ``-`` stand for, in order; those of a folder sorted."""
+    found = Recordings([], [], [])
     for name in names:
         path = Path(name)
         if name == STDIN or path.is_file():
-            found.append(name)
+            found.names.append(name)
         elif path.is_dir():
             files = sorted(each for each in path.rglob("*") if each.is_file() and not _hidden(each.relative_to(path)))
             of_sound = [str(each) for each in files if is_recording(each)]
             if not of_sound:
-                raise AudioError(
-                    "empty", f"{name}: no recording in this folder; looked for {' '.join(sorted(SUFFIXES))}"
-                )
-            found += of_sound
-            left_out += [str(each) for each in files if not is_recording(each)]
+                told = f"{name}: no recording in this folder; looked for {' '.join(sorted(SUFFIXES))}"
+                found.errors.append(AudioError("empty", told))
+            found.names.extend(of_sound)
+            found.left_out.extend(str(each) for each in files if not is_recording(each))
         else:
-            raise AudioError("unreadable", f"{name}: no such file or folder")
-    return found, left_out
+            found.errors.append(AudioError("unreadable", f"{name}: no such file or folder"))
+    return found
 
 
 def _hidden(path: Path) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -33,6 +34,15 @@ def timeline() -> Timeline:
     return Timeline(
         "call.wav", 14.0, CLASSES, turns, speakers, (TurningPoint(9.0, "b", "neutral", "angry"),), ("mind",)
     )
+
+
+def test_an_emotion_that_comes_back_is_told_again(timeline):
+    emotions = ("angry", "neutral", "neutral", "angry")
+    windows = tuple(felt(6 + start, 10 + start, 0.5, emotion) for start, emotion in enumerate(emotions))
+    turns = (replace(timeline.turns[1], windows=windows),)
+    lines = tables.told(replace(timeline, turns=turns, speakers=timeline.speakers[1:]))
+    assert any("(angry, then neutral, then angry)" in line for line in lines)
+    assert any("s in one turn, angry and neutral most often (50% each)" in line for line in lines)
 
 
 def test_json_holds_all_with_the_most_probable_first(timeline):

@@ -173,5 +173,5 @@ def test_of_whom_nothing_was_judged_no_affect_is_told():
     assert (ann.arousal, ann.valence) == (0.0, 0.0)
     assert (ben.arousal, ben.valence, ben.shares) == (None, None, {})
     told = "\n".join(tables.told(timeline(turns, (ann, ben))))
-    assert "ben  0.2 s in 1 turns, nothing judged\n" in told
+    assert "ben  0.2 s in one turn, nothing judged\n" in told
     assert told.count("valence") == 1

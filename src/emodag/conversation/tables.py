@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emodag.conversation.telling import UNJUDGED, clock, context, finding, likely, mood, shortened
+from emodag.conversation.telling import UNJUDGED, clock, context, counted, finding, likely, mood, shortened
 from emodag.conversation.timeline import Feeling, Timeline, Turn
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def told(timeline: Timeline) -> list[str]:
         felt = "nothing judged"
         if speaker.arousal is not None:
             felt = f"{mood(speaker)}; valence {speaker.valence:+.2f}, arousal {speaker.arousal:+.2f}"
-        lines.append(f"  {shortened(speaker.name):{names}}  {speaker.speech:.1f} s in {speaker.turns} turns, {felt}")
+        turns = counted(speaker.turns, "turn").lower()
+        lines.append(f"  {shortened(speaker.name):{names}}  {speaker.speech:.1f} s in {turns}, {felt}")
     if timeline.turning_points:
         lines += ["", "turning points"]
         lines += [
@@ -44,7 +46,7 @@ def _line(turn: Turn, names: int) -> str:
         said = f"({UNJUDGED})"
     else:
         said = f"{turn.feeling.emotion} {turn.feeling.confidence:.0%}"
-        changing = list(dict.fromkeys(each.emotion for each in turn.windows))
+        changing = [emotion for emotion, _ in groupby(each.emotion for each in turn.windows)]
         said += f" ({', then '.join(changing)})" if len(changing) > 1 else ""
     return told + said + (f"  {turn.text}" if turn.text else "")
 

@@ -165,9 +165,14 @@ def mood(speaker: Speaker) -> str:
     """What a speaker sounds like, as ``mostly angry (62%)``; empty if nothing was judged."""
     if not any(speaker.shares.values()):
         return ""
-    emotion, share = max(speaker.shares.items(), key=lambda each: each[1])
-    told = "unclear" if emotion == UNKNOWN else emotion
-    return f"mostly {told} ({share:.0%})" if share > 0.5 else f"{told} most often ({share:.0%})"
+    share = f"{max(speaker.shares.values()):.0%}"
+    # Those that are told with the same share.
+    first = [
+        "unclear" if emotion == UNKNOWN else emotion for emotion, its in speaker.shares.items() if f"{its:.0%}" == share
+    ]
+    if len(first) > 1:
+        return f"{', '.join(first[:-1])} and {first[-1]} most often ({share} each)"
+    return f"mostly {first[0]} ({share})" if max(speaker.shares.values()) > 0.5 else f"{first[0]} most often ({share})"
 
 
 def finding(timeline: Timeline) -> str:

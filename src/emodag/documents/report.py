@@ -356,9 +356,10 @@ def _heading(kind: str, figure: Figure) -> tuple[str, Figure, str]:
 
 def _of_calibration(report: Report) -> str:
     raw, calibrated = report.calibration.raw, report.calibration.calibrated
+    worse = " Here that made it worse." if calibrated.ece > raw.ece else ""
     return (
         f"Expected calibration error: {raw.ece:.1%} as the model says, {calibrated.ece:.1%} at the temperature that "
-        f"was found without the tested clips ({report.calibration.temperature:.2f}). Calibrated Brier score "
+        f"was found without the tested clips ({report.calibration.temperature:.2f}).{worse} Calibrated Brier score "
         f"{calibrated.brier:.3f}, log-loss {calibrated.log_loss:.3f}."
     )
 

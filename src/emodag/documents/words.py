@@ -16,7 +16,7 @@ _MEANINGS = {
     "loso": "One speaker is left out at a time: every tested voice is new to the model that is tested on it.",
     "emobox": "The folds that EmoBox published: every tested voice is new to the model that is tested on it.",
     "holdout": "Some speakers were set apart: every tested voice is new to the model.",
-    CROSS_CORPUS: "A corpus that the shipped model was never trained on: other voices, other rooms, other acting.",
+    CROSS_CORPUS: "A corpus that the shipped model was never trained on: its voices, rooms and acting are new.",
 }
 _LEAKY = (
     "The same voices train and are tested. Much of this score is recognising voices; it says little about new ones."
@@ -48,7 +48,7 @@ MISUSE = (
     "Judging a person: hiring, policing, border control, schools, insurance, credit, health or truthfulness. In the "
     "European Union, inferring emotions at workplaces and in schools is prohibited but for medical and safety reasons "
     "(Regulation (EU) 2024/1689, article 5).",
-    "Deciding about one person by one clip. At the scores below, errors are common and differ between groups.",
+    "Deciding about one person by one clip. At such scores, errors are common and differ between groups.",
     "Listening to people who do not know of it or have not agreed.",
 )
 
