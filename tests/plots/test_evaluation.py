@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -157,3 +158,12 @@ def test_names_of_compared_runs_are_no_formulas():
     truth, speakers = np.tile(np.arange(3), 20), np.repeat(np.arange(6), 10)
     comparison = compare(truth, rng.random((2, 60)) < 0.6, speakers, ("happy", "sad", "angry"), resamples=50)
     plots.comparison_figure(comparison, (FORMULA, "b"), title=FORMULA, notes=NOTES).canvas.draw()
+
+
+def test_without_a_header_a_picture_loses_nothing_else(found):
+    figure = plots.coverage_figure(found["rejection"], title="corpus, loso: UAR 50 %", notes=NOTES)
+    whole, bare, again = (plots.svg(figure, header=header) for header in (True, False, True))
+    assert whole == again
+    heights = [float(re.search(rb'height="([\d.]+)pt"', each)[1]) / 72 for each in (whole, bare)]
+    assert heights[0] - heights[1] == pytest.approx(0.9, abs=0.01)
+    assert len(bare) < len(whole)

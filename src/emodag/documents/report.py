@@ -185,7 +185,8 @@ def pictures(report: Report) -> list[Picture]:
         "robustness": _of_robustness(report),
     }
     drawn = {kind: figure for kind, figure in report.pictures().items() if kind in _PICTURES}
-    return [picture(*_heading(kind, figure), captions[kind]) for kind, figure in drawn.items()]
+    # What their headers say is what the section's says.
+    return [picture(*_heading(kind, figure), captions[kind], header=False) for kind, figure in drawn.items()]
 
 
 def listeners(human: Human, known: Sequence[str]) -> Table:
@@ -239,9 +240,12 @@ def importance_section(found: Findings, importance: pd.DataFrame) -> Section:
     )
 
 
-def picture(title: str, figure: Figure, description: str, caption: str = "", *, on_white: bool = False) -> Picture:
-    """A figure as a block."""
-    return Picture(title, plots.svg(figure), description, float(figure.get_size_inches()[0]), caption, on_white)
+def picture(
+    title: str, figure: Figure, description: str, caption: str = "", *, on_white: bool = False, header: bool = True
+) -> Picture:
+    """A figure as a block, without its own header if that would say again what stands around it."""
+    drawn = plots.svg(figure, header=header)
+    return Picture(title, drawn, description, float(figure.get_size_inches()[0]), caption, on_white)
 
 
 def learning_section(found: Findings) -> Section:

@@ -32,6 +32,7 @@ COLOURS: Mapping[str, str] = MappingProxyType(
 INK, FAINT, ALARM = "#22262e", "#6b7280", "#b3261e"
 _DPI = 160
 _HEADER, _MARGIN = 1.25, 0.2  # inches
+_ABOVE = 0.35  # inches of the header that labels of the axes may take
 _NOTE_CHARACTERS_PER_INCH = 15
 
 
@@ -57,13 +58,22 @@ def save_into(folder: Path, figures: Mapping[str, Figure], stale: str) -> None:
             path.unlink()
 
 
-def svg(figure: Figure) -> bytes:
-    """A figure as SVG on no ground, its text as outlines; the same figure gives the same bytes."""
-    from matplotlib import rc_context
+def svg(figure: Figure, *, header: bool = True) -> bytes:
+    """A figure as SVG on no ground, its text as outlines; the same figure gives the same bytes.
 
-    content = BytesIO()
+    Without ``header``, what :func:`set_titles` wrote and its room are left out: it stands beside the figure already.
+    """
+    from matplotlib import rc_context
+    from matplotlib.transforms import Bbox
+
+    content, options = BytesIO(), {"metadata": {"Date": None, "Creator": None}}
+    width, height = figure.get_size_inches()
+    if not header:
+        options["bbox_inches"] = Bbox.from_extents(0, 0, width, height - _HEADER + _ABOVE)
+    for text in figure.texts:
+        text.set_visible(header)
     with rc_context({"svg.hashsalt": "emodag", "svg.fonttype": "path"}):
-        figure.savefig(content, format="svg", dpi=_DPI, transparent=True, metadata={"Date": None, "Creator": None})
+        figure.savefig(content, format="svg", dpi=_DPI, transparent=True, **options)
     return content.getvalue()
 
 
