@@ -288,6 +288,12 @@ def test_predict_answers_the_others_where_some_are_missing(checkout, call, monke
     assert "error: empty: nothing: no recording in this folder" in err
 
 
+def test_all_that_is_missing_is_named(checkout, call, monkeypatch, capsys):
+    status, out, err = run(checkout, monkeypatch, capsys, "predict", "nowhere.wav", "neither.wav")
+    assert (status, out) == (1, "")
+    assert err.count("no such file or folder") == 2
+
+
 def test_of_many_files_that_are_no_recordings_some_are_named(checkout, call, monkeypatch, capsys):
     folder = checkout / "mixed"
     folder.mkdir()
@@ -299,7 +305,7 @@ def test_of_many_files_that_are_no_recordings_some_are_named(checkout, call, mon
     assert "mixed/5.txt" not in err
 
 
-@pytest.mark.parametrize("command", [("matrix",), ("audit",), ("compare", "a", "b"), ("explain", "calls/call.flac")])
+@pytest.mark.parametrize("command", [("matrix",), ("audit",), ("explain", "calls/call.flac")])
 @pytest.mark.parametrize(("place", "status"), [("params.yaml", 2), ("params.yaml/below", 1)])
 def test_a_place_that_cannot_be_written_is_refused_before_any_work(
     checkout, call, monkeypatch, capsys, command, place, status

@@ -33,7 +33,6 @@ app.add_typer(calls, name="calls")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="a published corpus, or your own name for a folder")]
 
-
 #: Files of a kind are named up to so many.
 _NAMED = 5
 
@@ -377,10 +376,10 @@ def _recordings(arguments: list[str]) -> tuple[list[str], int]:
     from emodag import listening
 
     found = listening.recordings(arguments)
-    if not found.names:
-        raise found.errors[0]
-    for error in found.errors:
+    for error in found.errors if found.names else found.errors[:-1]:
         print(f"error: {error}", file=sys.stderr)
+    if not found.names:
+        raise found.errors[-1]
     if found.left_out:
         more = f" and {len(found.left_out) - _NAMED} others" if len(found.left_out) > _NAMED else ""
         print(f"not read, because of their suffixes: {', '.join(found.left_out[:_NAMED])}{more}", file=sys.stderr)
@@ -666,10 +665,10 @@ def compare(
     from emodag import comparing, params, revisions
 
     settings = params.load()
-    _made(out)
     runs = revisions.read(first), revisions.read(second)
     found = comparing.pairs(*runs, settings.evaluate, settings.seed, corpus)
-    content = comparing.write(found, *runs, out)
+    with _writing(out):
+        content = comparing.write(found, *runs, out)
     print(json.dumps(content, indent=2, ensure_ascii=False) if as_json else comparing.describe(found, *runs))
 
 
