@@ -5,7 +5,7 @@ params. Every run is the pipeline of this checkout at its committed params, with
 are written as they come, each with the commit that made it, and rows that are there are not scored again while the
 history holds that commit, so a call goes on where the last one stopped; ``FRESH=1`` scores all anew. Every run is
 tracked in this checkout's MLflow store and kept as a DVC experiment: ``dvc exp show --all-commits``. What is chosen
-among runs is chosen by their predictions, which ``.results/predictions`` keeps.
+among runs is chosen by what each recognised, which ``metrics/recognised`` keeps.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import _recognised as recognised
 from _checkout import ROOT, Checkout, corpora_in
 from _plan import (
     ADAPTATIONS,
@@ -37,14 +38,12 @@ from _plan import (
     runs,
 )
 from _tables import beside_published, cited, cleaning_table, headlines_table, interval, model_of, summary, whole_table
-from emodag import choosing, layout, revisions, tracking
-from emodag.files import atomic_directory, atomic_file, read_json, write_json
+from emodag import choosing, revisions, tracking
+from emodag.files import atomic_file, read_json, write_json
 from emodag.splits import CROSS_CORPUS
 
 PICTURES = ROOT / "docs" / "images"
 RESULTS, HEADLINES = ROOT / "metrics" / "results.json", ROOT / "metrics" / "headlines.json"
-#: The predictions of each run, by the name of its experiment.
-PREDICTIONS = ROOT / ".results" / "predictions"
 START, END = "<!-- results: written by make results -->\n", "<!-- end of results -->"
 
 #: What the tables say of each of :data:`ADAPTATIONS`.
@@ -53,19 +52,15 @@ KNOWN = {
     "speaker": "Adapted to each test speaker by that speaker's own unlabelled clips",
 }
 
-#: What a choice among runs needs of each.
-KEPT = (layout.PARAMS, revisions.OUT_OF_FOLD, revisions.HELD_OUT)
-
 
 def score(checkout: Checkout, run: Run, encoder: Path | None) -> list[dict]:
     """Run the pipeline; its entries in ``metrics/results.json``."""
     setting = run.setting
     checkout.repro(run.changes(encoder), MLFLOW_TRACKING_URI=tracking.store_uri())
     checkout.keep(run.name)
-    with atomic_directory(PREDICTIONS / run.name) as folder:
-        for path in KEPT:
-            (folder / path).parent.mkdir(exist_ok=True)
-            shutil.copyfile(checkout.place / path, folder / path)
+    for corpus in setting.trained_on:
+        if (corpus, setting.protocol, tuple(setting.trained_on)) in {each[:3] for each in COLUMNS}:
+            recognised.add(revisions.read_folder(checkout.place, run.name, "a run of make results"), corpus)
     results = read_json(checkout.place / "metrics" / "evaluate.json")
     rows = []
     for corpus, *_ in run.row_keys():
@@ -132,11 +127,11 @@ def chosen(rows: list[tuple[str, dict]], column: tuple, adaptation: str, *, enco
     }
     if protocol == CROSS_CORPUS:
         return told
-    if lost := [name for name in among if not (PREDICTIONS / name).is_dir()]:
-        print(f"{which}: not chosen anew, for predictions of {len(lost)} of {len(among)} runs are not kept")
+    kept = recognised.candidates(corpus, protocol)
+    if lost := among.keys() - kept.keys():
+        print(f"{which}: not chosen anew, for what {len(lost)} of {len(among)} runs recognised is not kept")
         return None
-    candidates = [revisions.read_folder(PREDICTIONS / name, name, "a run of make results") for name in among]
-    (found,) = choosing.choices(candidates, COMMITTED.evaluate, COMMITTED.seed, corpus)
+    found = choosing.choose(corpus, [kept[name] for name in among], COMMITTED.evaluate, COMMITTED.seed)
     scores = found.scores.summary()
     return told | {key: scores[key] for key in ("uar", "uar_low", "uar_high", "wa", "f1")} | {"ece": None}
 
