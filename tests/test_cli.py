@@ -319,7 +319,7 @@ def test_predict_answers_the_others_where_one_is_broken(checkout, call, monkeypa
     status, out, err = run(checkout, monkeypatch, capsys, "predict", "params.yaml", call)
     assert status == 1
     assert out.startswith(f"{call}: ")
-    assert err.startswith("error: not_audio: params.yaml")
+    assert err.startswith("error: params.yaml: not_audio: params.yaml")
     assert "Traceback" not in err
     assert run(checkout, monkeypatch, capsys, "predict", "--one-voice", "params.yaml", call) == (status, out, err)
 

@@ -339,16 +339,16 @@ def predict(
     recogniser = _recogniser(models)
     answers = []
 
-    def left_out(error: EmodagError) -> None:
+    def left_out(name: str, error: EmodagError) -> None:
         nonlocal failed
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {name}: {error}", file=sys.stderr)
         failed += 1
 
     for group in [names] if one_voice else [[name] for name in names]:
         try:
             found = hearing.hear(recogniser, group, left_out)
         except EmodagError as error:
-            left_out(error)
+            left_out(", ".join(group), error)
             continue
         answers += found
         if found and not (as_json or as_csv):
@@ -435,7 +435,7 @@ def diarize(
         try:
             heard = voices(listening.read(name), diarizer, number)
         except EmodagError as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {name}: {error}", file=sys.stderr)
             failed += 1
             continue
         heard.annotation.uri = title

@@ -47,14 +47,15 @@ class Answer:
 
 
 def hear(
-    recogniser: Recogniser, names: Sequence[str], left_out: Callable[[EmodagError], None] | None = None
+    recogniser: Recogniser, names: Sequence[str], left_out: Callable[[str, EmodagError], None] | None = None
 ) -> list[Answer]:
     """What the model says of recordings of one voice, each as one clip; a model that adapts to speakers adapts to it.
 
     Args:
         recogniser: the model.
         names: of the recordings.
-        left_out: takes why one cannot be judged, and the others are judged without it; by default, it is raised.
+        left_out: takes which one cannot be judged and why, and the others are judged without it; by default, that is
+            raised.
 
     Raises:
         AudioError: one cannot be read; see :func:`emodag.listening.read`.
@@ -67,7 +68,7 @@ def hear(
         except EmodagError as error:
             if left_out is None:
                 raise
-            left_out(error)
+            left_out(name, error)
     names, sounds, spoken = zip(*found, strict=True) if found else ((), (), ())
     return _answers(recogniser, names, sounds, spoken)
 
