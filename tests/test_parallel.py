@@ -293,6 +293,29 @@ def test_an_interrupt_ends_every_process(backend):
     assert said.count("Traceback") == 1  # that of this script, which does not catch the interrupt
 
 
+def test_an_interrupt_before_dask_has_begun_to_wait_is_no_fault():
+    script = (
+        "import asyncio, os, signal, threading, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from emodag import parallel\nfrom emodag.params import Compute\n"
+        "with parallel.workers(Compute(backend='dask', device='cpu', jobs=1, address='')):\n"
+        "    list(parallel.parallel_map(abs, [-1]))\n"
+        "    client = parallel._cluster.get()._client\n"
+        "    client.loop.add_callback(time.sleep, 1.5)\n"
+        "    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "    client.sync(asyncio.sleep, 10)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stderr.rstrip().endswith("KeyboardInterrupt")
+    assert done.stderr.count("Traceback") == 1
+
+
 @pytest.fixture
 def scheduler(tmp_path):
     """``start(folder)``: a scheduler with one worker in a folder, as a person starts them; gives its address."""

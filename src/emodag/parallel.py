@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import mmap
 import os
 import pickle
@@ -268,7 +269,16 @@ def _connect(compute: Compute, stack: ExitStack) -> Client:
         "distributed.admin.large-graph-warning-threshold": "10 GB",
     }
     stack.enter_context(dask.config.set(settings))
+    logging.getLogger("tornado.application").addFilter(_is_worth_telling)
     return _connect_to(compute.address, stack) if compute.address else _start(processes(compute.jobs), stack)
+
+
+def _is_worth_telling(record: logging.LogRecord) -> bool:
+    """Whether a fault of a callback is more than Dask's own on Ctrl-C.
+
+    Interrupted before what it waits for has begun, ``distributed.utils.sync`` tries to cancel what is not there yet.
+    """
+    return "sync.<locals>.cancel" not in record.getMessage()
 
 
 #: What each worker runs first. Ctrl-C reaches every process of a terminal: this one ends the workers, which would each
