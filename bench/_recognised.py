@@ -14,6 +14,7 @@ from _checkout import ROOT
 from emodag.choosing import Candidate
 from emodag.files import atomic_file
 from emodag.labels import in_order
+from emodag.predict import decisions
 from emodag.revisions import Predicted, Revision
 from emodag.splits import is_leaky
 
@@ -28,7 +29,7 @@ def add(run: Revision, corpus: str) -> None:
     parts = {"test": tested.table, "validation": run.validation.get(corpus, tested.table[:0])}
     tables = []
     for part, table in parts.items():
-        said = np.array(tested.classes)[table[list(tested.classes)].to_numpy().argmax(axis=1)]
+        said = np.array(tested.classes)[decisions(table, tested.classes)[1]]
         tables.append(table.assign(part=part, **{run.name: said})[[*_ABOUT, run.name]])
     found = pd.concat(tables)
     path = FOLDER / f"{corpus}_{tested.protocol}.parquet"
