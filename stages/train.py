@@ -34,7 +34,8 @@ def train(params, run):
     check_leakage(folds, done.predictions, data.index, params.train.protocol)
     scores = uar_by(done.predictions, done.predictions["fold"], data.classes)
     for (seed, fold), outcome in done.outcomes.items():
-        print(f"seed {seed}, fold {fold}: {outcome.chosen}, temperature {outcome.temperature:.2f}")
+        decided = models.told(outcome.chosen | {"temperature": round(outcome.temperature, 2)})
+        print(f"seed {seed}, fold {fold}: {decided}")
     print(", ".join(f"fold {fold}: UAR {uar:.1%}" for fold, uar in scores.items()))
     by_corpus = uar_by(done.predictions, corpora_of(done.predictions), data.classes)
     print(", ".join(f"{corpus}: UAR {uar:.1%}" for corpus, uar in by_corpus.items()))

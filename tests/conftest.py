@@ -205,7 +205,7 @@ def spoken_corpus(tmp_path_factory):
             """The folder of a model trained with changed params, keys with ``__`` for dots."""
             changed = default.changed({"model": model} | {key.replace("__", "."): changes[key] for key in changes})
             data = cls.data(changed)
-            chosen = {"mlp": {"rounds": 30}}.get(model)
+            chosen = {"mlp": {"epochs": 30}}.get(model)
             fitted = training.fit_final(data, changed, chosen)
             of_clip = np.ones((1, 1), np.float32)
             outcome = training.Outcome(of_clip, of_clip, 1.5, {}, [], {}, b"")

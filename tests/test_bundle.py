@@ -45,7 +45,7 @@ def cross_validated(data: Dataset, params) -> CrossValidation:
 def shipped(request, data, tmp_path_factory):
     """A model, its bundle and the folder it was saved in."""
     params = parameters.load(ROOT / "params.yaml").model_copy(update={"model": request.param})
-    model = fit_final(data, params, {"rounds": 3})
+    model = fit_final(data, params, {"epochs": 3})
     made = bundle.make(model, data, params, cross_validated(data, params), {"alpha": 0.5})
     folder = tmp_path_factory.mktemp(request.param)
     made.save(folder)
@@ -71,7 +71,7 @@ def test_the_description_says_what_the_model_expects_and_where_it_comes_from(shi
     assert 0.25 <= description["unknown"] <= 1
     assert description["corpora"] == ["alpha"]
     assert description["clips"] == len(data.index)
-    assert description["chosen"] == {"rounds": 3}
+    assert description["chosen"] == {"epochs": 3}
     assert description["scores"] == {"alpha": {"uar": 0.5, "leaky": False}}
 
 
@@ -168,7 +168,7 @@ def bundle_of(data: Dataset) -> bundle.Bundle:
     params = parameters.load(ROOT / "params.yaml")
     mlp = params.models.mlp.model_copy(update={"hidden": [4]})
     params = params.model_copy(update={"models": params.models.model_copy(update={"mlp": mlp})})
-    final = fit_final(data, params, {"rounds": 1})
+    final = fit_final(data, params, {"epochs": 1})
     return bundle.make(final, data, params, cross_validated(data, params), {"alpha": 0.5})
 
 

@@ -79,8 +79,8 @@ def test_what_was_chosen_before_costs_one_fit_per_corpus_and_leaves_the_diagonal
     fit = matrix.fit
     monkeypatch.setattr(matrix, "fit", lambda *args, **rest: fits.append(rest["chosen"]) or fit(*args, **rest))
     known = Cell("alpha", "alpha", "loso", None, "known")
-    some = cross(corpora, params, {"rounds": 7}, {"alpha": known})
-    assert fits == [{"rounds": 7}] * 2
+    some = cross(corpora, params, {"epochs": 7}, {"alpha": known})
+    assert fits == [{"epochs": 7}] * 2
     assert some.cells["alpha", "alpha"] is known
     assert some.cells["beta", "beta"].reason == "not cross-validated here"
     assert some.cells["alpha", "beta"].scores is not None
@@ -128,7 +128,7 @@ def test_a_corpus_that_holds_training_audio_is_not_scored(corpora, params):
     index = corpora["beta"].index.copy()
     index.loc[0, "md5"] = corpora["alpha"].index.loc[0, "md5"]
     corpora["beta"] = replace(corpora["beta"], index=index)
-    found = cross(corpora, params, {"rounds": 3})
+    found = cross(corpora, params, {"epochs": 3})
     assert "are among the training data" in found.cells["alpha", "beta"].reason
 
 
@@ -148,14 +148,14 @@ def test_calm_is_merged_or_dropped_as_the_params_say(synthetic_corpus, params):
     corpora = {name: synthetic_corpus.data(*each) for name, each in made.items()}
     clips = {}
     for policy in ("keep", "neutral", "drop"):
-        found = cross(corpora, params.changed({"train.calm": policy}), {"rounds": 3})
+        found = cross(corpora, params.changed({"train.calm": policy}), {"epochs": 3})
         assert f"calm: {policy}" in found.title
         clips[policy] = found.cells["beta", "alpha"].scores.clips
     assert clips == {"keep": 32, "neutral": 48, "drop": 32}
 
 
 def test_processes_change_nothing(corpora, params):
-    serial, parallel = (cross(corpora, params.changed({"compute.jobs": jobs}), {"rounds": 5}) for jobs in (1, 2))
+    serial, parallel = (cross(corpora, params.changed({"compute.jobs": jobs}), {"epochs": 5}) for jobs in (1, 2))
     pd.testing.assert_frame_equal(serial.table(), parallel.table(), check_exact=True)
 
 

@@ -75,7 +75,7 @@ def corpus(tmp_path_factory, settings) -> Path:
 
 
 def trained_on_all(data: datasets.Dataset, settings: params.Params) -> bundle.Bundle:
-    decided = SimpleNamespace(chosen={"rounds": 30}, temperature=1.0, confidence_for=lambda *_: 0.5)
+    decided = SimpleNamespace(chosen={"epochs": 30}, temperature=1.0, confidence_for=lambda *_: 0.5)
     fitted = training.fit_final(data, settings, decided.chosen)
     return bundle.make(fitted, data, settings, decided, {"mine": 1.0})
 

@@ -121,12 +121,12 @@ def test_folds_that_test_nothing_are_an_error(data, params, kept):
         training.cross_validate(data, folds, params)
 
 
-@pytest.mark.parametrize(("rounds", "median"), [([4, 9, 30], 9), ([4, 7], 6), ([1], 1)])
-def test_the_final_model_is_trained_for_the_median_of_the_folds(data, params, rounds, median):
-    chosen = typical([{"rounds": each} for each in rounds])
-    assert chosen == {"rounds": median}
+@pytest.mark.parametrize(("epochs", "median"), [([4, 9, 30], 9), ([4, 7], 6), ([1], 1)])
+def test_the_final_model_is_trained_for_the_median_of_the_folds(data, params, epochs, median):
+    chosen = typical([{"epochs": each} for each in epochs])
+    assert chosen == {"epochs": median}
     final = training.fit_final(data, params, chosen).model
-    assert final.chosen == {"rounds": median}
+    assert final.chosen == {"epochs": median}
     assert len(final.history) == median
     np.testing.assert_allclose(final.scaler.mean_, data.speech.features.astype(np.float64).mean(axis=0), rtol=1e-5)
 
@@ -144,11 +144,11 @@ def test_where_nobody_is_held_out_nothing_is_decided(synthetic_corpus, params):
 
 def test_what_folds_decided_is_summed_up_place_by_place():
     chosen = [
-        {"weights": [0.2, 0.8], "members": [{"rounds": 3}, {}]},
-        {"weights": [0.6, 0.4], "members": [{"rounds": 9}, {}]},
-        {"weights": [0.5, 0.5], "members": [{"rounds": 4}, {}]},
+        {"weights": [0.2, 0.8], "members": [{"epochs": 3}, {}]},
+        {"weights": [0.6, 0.4], "members": [{"epochs": 9}, {}]},
+        {"weights": [0.5, 0.5], "members": [{"epochs": 4}, {}]},
     ]
-    assert typical(chosen) == {"weights": [0.5, 0.5], "members": [{"rounds": 4}, {}]}
+    assert typical(chosen) == {"weights": [0.5, 0.5], "members": [{"epochs": 4}, {}]}
     assert typical([]) == {}
 
 
@@ -222,7 +222,7 @@ def test_curves_hold_every_epoch_of_every_fold(data, params):
     assert set(done.curves["measure"]) == {"loss", "validation_loss"}
     last = done.curves.groupby("fold")["epoch"].max()
     for (_, fold), outcome in done.outcomes.items():
-        assert last[fold] == len(outcome.history) >= outcome.chosen["rounds"]
+        assert last[fold] == len(outcome.history) >= outcome.chosen["epochs"]
 
 
 class Killed(Exception):

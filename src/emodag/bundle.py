@@ -29,7 +29,7 @@ from emodag.splits import is_leaky
 if TYPE_CHECKING:
     from emodag.training import CrossValidation, Fitted
 
-FORMAT = 4
+FORMAT = 5
 MODEL, DESCRIPTION = "model.onnx", "bundle.json"
 
 #: Beside them: what the trained model said of some clips, and the models of the folds.

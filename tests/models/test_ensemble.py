@@ -134,7 +134,7 @@ def test_members_can_be_left_as_they_are(params):
 def test_without_validation_clips_weights_are_equal_and_nothing_is_tempered(params):
     model = create(with_members(params, *TWO), classes=CLASSES, seed=0).fit(clips(0))
     assert (model.temperatures, model.weights) == ([1.0, 1.0], [0.5, 0.5])
-    assert model.chosen["members"] == [{"rounds": 30}, {}]
+    assert model.chosen["members"] == [{"epochs": 30}, {}]
 
 
 def test_what_is_not_left_to_validation_clips_is_not_among_what_they_chose(params):

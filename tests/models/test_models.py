@@ -29,6 +29,8 @@ CLASSICAL = ("mlp", "svm", "logistic", "lda", "xgboost")
 
 #: Those that learn in rounds, which validation clips limit, and the settings that limit them otherwise.
 IN_ROUNDS = {"mlp": "max_epochs", "xgboost": "max_rounds"}
+#: What of it the validation clips decide.
+CHOSEN = {name: most.removeprefix("max_") for name, most in IN_ROUNDS.items()}
 
 QUICK = {"mlp": {"max_epochs": 20}, "xgboost": {"max_rounds": 40, "patience": 3, "learning_rate": 0.5}}
 
@@ -128,7 +130,7 @@ def test_a_voice_is_told_of_by_the_rounds_that_the_others_chose(params, name, cl
         others, own = np.flatnonzero(voices != voice), np.flatnonzero(voices == voice)
         those = Clips(validation.speech.of(others), validation.labels[others])
         alone = build(params, name, classes, **settings).fit(training, those)
-        choices.append(alone.chosen["rounds"])
+        choices.append(alone.chosen[CHOSEN[name]])
         found = alone.predict_proba(validation.speech.of(own))
         np.testing.assert_allclose(model.held_out[own], found, atol=1e-5)
     assert len(set(choices)) > 1
@@ -141,11 +143,11 @@ def test_training_stops_at_the_best_validation_loss(params, name):
         settings["alpha"] = 0.0
     training, validation = gaussian(3), gaussian(3, seed=1)
     stopped = build(params, name, 3, **settings).fit(training, validation)
-    found = stopped.chosen["rounds"]
+    found = stopped.chosen[CHOSEN[name]]
     losses = {}
     for rounds in (1, found, 120):
-        fixed = build(params, name, 3, **settings).fit(training, chosen={"rounds": rounds})
-        assert fixed.chosen == {"rounds": rounds}
+        fixed = build(params, name, 3, **settings).fit(training, chosen={CHOSEN[name]: rounds})
+        assert fixed.chosen == {CHOSEN[name]: rounds}
         losses[rounds] = balanced_log_loss(fixed.predict_proba(validation.speech), validation.labels)
     assert 1 < found < 110
     best = balanced_log_loss(stopped.predict_proba(validation.speech), validation.labels)
@@ -157,7 +159,7 @@ def test_training_stops_at_the_best_validation_loss(params, name):
 @pytest.mark.parametrize("name", IN_ROUNDS)
 def test_without_validation_training_goes_on_for_all_rounds(params, name):
     model = build(params, name, 2, **{IN_ROUNDS[name]: 7}).fit(gaussian(2))
-    assert model.chosen == {"rounds": 7}
+    assert model.chosen == {CHOSEN[name]: 7}
     assert [set(row) for row in model.history] == [{"loss"}] * 7
 
 
@@ -165,8 +167,9 @@ def test_without_validation_training_goes_on_for_all_rounds(params, name):
 def test_the_history_has_a_row_for_each_round_up_to_the_last(params, name):
     model = build(params, name, 3, **{IN_ROUNDS[name]: 60, "patience": 5}).fit(gaussian(3), gaussian(3, seed=1))
     losses = [row["validation_loss"] for row in model.history]
-    assert int(np.argmin(losses)) + 1 == model.chosen["rounds"]
-    assert len(losses) in (60, model.chosen["rounds"] + 5, model.chosen["rounds"] + 6)
+    best = model.chosen[CHOSEN[name]]
+    assert int(np.argmin(losses)) + 1 == best
+    assert len(losses) in (60, best + 5, best + 6)
     assert model.history[-1]["loss"] < model.history[0]["loss"]
 
 
@@ -284,9 +287,9 @@ def test_onnx_bytes_do_not_depend_on_the_process(tmp_path):
         rng = np.random.default_rng(0)
         speech = Speech(rng.normal(size=(60, 5)).astype(np.float32), tuple("abcde"))
         clips = Clips(speech, np.arange(60) % 3)
-        chosen = {"mlp": {"rounds": 5}, "svm": None, "logistic": None, "lda": None, "xgboost": {"rounds": 5}}
+        chosen = {"mlp": {"epochs": 5}, "svm": None, "logistic": None, "lda": None, "xgboost": {"rounds": 5}}
         chosen["ensemble"] = {
-            "members": [{"rounds": 5}, {"slope": 2.0}], "temperatures": [1.2, 0.9], "weights": [0.4, 0.6]
+            "members": [{"epochs": 5}, {"slope": 2.0}], "temperatures": [1.2, 0.9], "weights": [0.4, 0.6]
         }
         for name in chosen:
             members = [{"model": "mlp", "inputs": "all"}, {"model": "svm", "inputs": "all"}]
@@ -312,20 +315,20 @@ def test_onnx_bytes_do_not_depend_on_the_process(tmp_path):
 def test_what_folds_decided_becomes_one(params):
     assert typical([]) == {}
     assert typical([{}, {}]) == {}
-    assert typical([{"rounds": 3}, {"rounds": 8}, {"rounds": 5}]) == {"rounds": 5}
+    assert typical([{"epochs": 3}, {"epochs": 8}, {"epochs": 5}]) == {"epochs": 5}
     found = typical(
         [
-            {"members": [{"rounds": 1}, {}], "weights": [0.2, 0.8]},
-            {"members": [{"rounds": 4}, {}], "weights": [0.4, 0.6]},
+            {"members": [{"epochs": 1}, {}], "weights": [0.2, 0.8]},
+            {"members": [{"epochs": 4}, {}], "weights": [0.4, 0.6]},
         ]
     )
-    assert found["members"] == [{"rounds": 2}, {}]
+    assert found["members"] == [{"epochs": 2}, {}]
     np.testing.assert_allclose(found["weights"], [0.3, 0.7])
 
 
 def test_the_order_of_operator_sets_does_not_reach_the_file(params, tmp_path):
     """The converter orders them by memory address, so that processes differ now and then."""
-    build(params, "mlp", 3).fit(gaussian(3), chosen={"rounds": 2}).export_onnx(tmp_path / "model.onnx")
+    build(params, "mlp", 3).fit(gaussian(3), chosen={"epochs": 2}).export_onnx(tmp_path / "model.onnx")
     model = onnx.load(tmp_path / "model.onnx")
     reverse = list(model.opset_import)[::-1]
     assert len(reverse) == 2

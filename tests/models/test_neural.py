@@ -249,8 +249,8 @@ def test_training_stops_at_the_best_validation_loss_and_a_refit_repeats_it():
     params = settings("mlp_deep", max_epochs=60, patience=5, mixup=0.3)
     stopped = fit(params, validation=validation, clips=30)
     losses = [row["validation_loss"] for row in stopped.history]
-    assert stopped.chosen == {"rounds": 1 + int(np.argmin(losses))}
-    assert len(losses) == stopped.chosen["rounds"] + 5 < 60
+    assert stopped.chosen == {"epochs": 1 + int(np.argmin(losses))}
+    assert len(losses) == stopped.chosen["epochs"] + 5 < 60
     found = stopped.predict_proba(validation.speech)
     np.testing.assert_allclose(stopped.held_out, found, atol=1e-6)  # whose clips they are was not told
     at_best = (balanced_log_loss(tempered(found, temperature), validation.labels) for temperature in TEMPERATURES)
@@ -258,7 +258,7 @@ def test_training_stops_at_the_best_validation_loss_and_a_refit_repeats_it():
     assert set(stopped.history[0]) == {"loss", "learning_rate", "validation_loss", "validation_uar"}
     refitted = fit(params, clips=30, chosen=stopped.chosen)
     assert refitted.chosen == stopped.chosen
-    assert len(refitted.history) == stopped.chosen["rounds"]
+    assert len(refitted.history) == stopped.chosen["epochs"]
     for row, earlier in zip(refitted.history, stopped.history, strict=False):
         assert row == {name: earlier[name] for name in ("loss", "learning_rate")}
     np.testing.assert_array_equal(refitted.predict_proba(validation.speech), stopped.predict_proba(validation.speech))

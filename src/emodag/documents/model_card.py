@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from emodag import models
 from emodag.bundle import FORMAT, Bundle
 from emodag.corpora import get
 from emodag.documents import words
@@ -45,7 +46,7 @@ def model_card(
         corpora=bundle.corpora,
         confidence=params.evaluate.confidence,
         settings=words.model_settings(params),
-        chosen=words.chosen(bundle),
+        chosen=models.told(bundle.chosen),
         validated=words.by_corpus(validated),
         jury=words.jury(bundle),
         temperature=words.temperature(validated, bundle),

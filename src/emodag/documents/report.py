@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from emodag import plots, projection
+from emodag import models, plots, projection
 from emodag.adaptation import groups_of
 from emodag.bundle import Bundle
 from emodag.datasets import Dataset
@@ -128,7 +128,7 @@ def facts(found: Findings) -> tuple[tuple[str, str], ...]:
     listed = (
         ("Model", bundle.model),
         ("Its settings", words.model_settings(params)),
-        (f"Decided by {words.jury(bundle)}", words.chosen(bundle)),
+        (f"Decided by {words.jury(bundle)}", models.told(bundle.chosen)),
         (f"UAR on {words.jury(bundle)}", words.by_corpus(found.validated)),
         ("Sees", words.sees(bundle)),
         ("Trained on", f"{bundle.clips} clips, augmented copies included, of {words.listed(bundle.corpora)}"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from emodag import models
 from emodag.bundle import Bundle
 from emodag.corpora import get
 from emodag.corpora.demo import CORPORA as SYNTHETIC
@@ -74,13 +75,7 @@ def limits(corpora: Iterable[str]) -> tuple[str, ...]:
 
 def model_settings(params: Params) -> str:
     """The settings of the model that was trained, as ``hidden [300], alpha 10.0``."""
-    section = getattr(params.models, params.model).model_dump()
-    return ", ".join(f"{key} {_plain(value)}" for key, value in section.items())
-
-
-def chosen(bundle: Bundle) -> str:
-    """What validation clips decided, as ``rounds 11``; empty if nothing."""
-    return ", ".join(f"{key} {_plain(value)}" for key, value in bundle.chosen.items())
+    return models.told(getattr(params.models, params.model).model_dump())
 
 
 def jury(bundle: Bundle) -> str:
@@ -149,13 +144,3 @@ def citations(corpora: Iterable[str]) -> tuple[str, ...]:
 def listed(words: Sequence[str]) -> str:
     """Words as ``a, b and c``."""
     return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_plain, value))}]"
-    if isinstance(value, dict):
-        return " ".join(f"{key} {_plain(each)}" for key, each in value.items()) or "–"
-    return str(value)

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
-from emodag.models.base import Chosen, Classifier, Clips, typical
+from emodag.models.base import Chosen, Classifier, Clips, told, typical
 from emodag.models.ensemble import Ensemble
 from emodag.models.linear import Lda, Logistic
 from emodag.models.mlp import Mlp
@@ -18,7 +18,7 @@ from emodag.models.xgboost import XGBoost
 from emodag.params import EMBEDDING, Params
 from emodag.speech import Needs
 
-__all__ = ["REGISTRY", "Chosen", "Classifier", "Clips", "Needs", "create", "needs", "typical"]
+__all__ = ["REGISTRY", "Chosen", "Classifier", "Clips", "Needs", "create", "needs", "told", "typical"]
 
 #: Where a machine lists its devices, and the names of GPUs there: by NVIDIA's driver, AMD's and Windows's for Linux.
 _DEVICES, _GPUS = Path("/dev"), ("nvidia[0-9]*", "kfd", "dxg")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -32,7 +32,7 @@ class Clips(NamedTuple):
     voices: np.ndarray | None = None  #: int [clips], equal for clips of one voice; nothing if nobody knows
 
 
-#: What validation clips decided about a model, for models that have none: JSON, such as ``{"rounds": 34}``.
+#: What validation clips decided about a model, for models that have none: JSON, such as ``{"epochs": 34}``.
 Chosen = dict[str, Any]
 
 
@@ -72,6 +72,21 @@ class Classifier(Protocol):
 def typical(chosen: Sequence[Chosen]) -> Chosen:
     """What several fits decided, as one: the median of each number, rounded where all are whole."""
     return _typical(list(chosen)) if chosen else {}
+
+
+def told(values: Mapping[str, Any]) -> str:
+    """What was chosen, or settings, for people to read: ``epochs 11, weights [0.25, 0.75]``; empty if nothing."""
+    return ", ".join(f"{key} {_plain(value)}" for key, value in values.items())
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_plain, value))}]"
+    if isinstance(value, dict):
+        return " ".join(f"{key} {_plain(each)}" for key, each in value.items()) or "–"
+    return str(value)
 
 
 def _typical(values: list[Any]) -> Any:

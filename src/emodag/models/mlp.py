@@ -32,7 +32,7 @@ class Mlp:
         self.seed = seed
 
     def fit(self, training: Clips, validation: Clips | None = None, chosen: Chosen | None = None) -> Self:
-        """See :meth:`emodag.models.base.Classifier.fit`; ``rounds`` are epochs of Adam."""
+        """See :meth:`emodag.models.base.Classifier.fit`; ``epochs`` of Adam are what is chosen."""
         from sklearn.neural_network import MLPClassifier
 
         require_every_class(training.labels, self.classes)
@@ -48,8 +48,8 @@ class Mlp:
             random_state=np.random.RandomState(self.seed),
         )
         stopping = EarlyStopping(validation, self.settings.patience) if validation else None
-        epochs = chosen["rounds"] if chosen else self.settings.max_epochs
-        self.chosen, self.history = {"rounds": epochs}, []
+        epochs = chosen["epochs"] if chosen else self.settings.max_epochs
+        self.chosen, self.history = {"epochs": epochs}, []
         for _ in range(epochs):
             self.network.partial_fit(features, training.labels, classes=range(self.classes), sample_weight=weights)
             self.history.append({"loss": float(self.network.loss_)})
@@ -61,7 +61,7 @@ class Mlp:
             if stopping.over:
                 break
         if stopping is not None:
-            self.chosen["rounds"] = stopping.best
+            self.chosen["epochs"] = stopping.best
             self.network.coefs_, self.network.intercepts_ = best
         self.held_out = stopping.held_out() if stopping else None
         return self

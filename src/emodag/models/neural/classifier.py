@@ -50,7 +50,7 @@ class Neural:
         self._columns = _columns(self._groups, params)
 
     def fit(self, training: Clips, validation: Clips | None = None, chosen: Chosen | None = None) -> Self:
-        """See :meth:`emodag.models.base.Classifier.fit`; ``rounds`` are epochs of AdamW.
+        """See :meth:`emodag.models.base.Classifier.fit`; ``epochs`` of AdamW are what is chosen.
 
         A refit, by what was ``chosen``, follows the same schedule of the learning rate and stops where the first did.
 
@@ -61,7 +61,7 @@ class Neural:
         forget()
         with keras_ready(self.device):
             self._build(training.speech)
-            self._train(training, validation, chosen["rounds"] if chosen else self.training.max_epochs)
+            self._train(training, validation, chosen["epochs"] if chosen else self.training.max_epochs)
         return self
 
     def predict_proba(self, speech: Speech) -> np.ndarray:
@@ -100,7 +100,7 @@ class Neural:
         targets = np.eye(self.classes, dtype=np.float32)[training.labels]
         targets *= class_weights(training.labels, self.classes, self.weighting)[:, None]
         self._compile()
-        self.chosen, self.history = {"rounds": epochs}, []
+        self.chosen, self.history = {"epochs": epochs}, []
         stopping = EarlyStopping(validation, settings.patience) if validation else None
         told = time.monotonic()
         for epoch in range(epochs):
@@ -130,7 +130,7 @@ class Neural:
                 told = time.monotonic()
                 print(_progress(epoch + 1, epochs, row), file=sys.stderr, flush=True)
         if stopping is not None:
-            self.chosen["rounds"] = stopping.best
+            self.chosen["epochs"] = stopping.best
             self._network.set_weights(best)
         self.held_out = stopping.held_out() if stopping else None
 
