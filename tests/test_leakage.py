@@ -175,3 +175,13 @@ def test_a_test_corpus_must_not_hold_training_data(synthetic_corpus, column):
     planted = tested.assign(**{column: tested[column].mask(tested.index == 4, trained[column][0])})
     with pytest.raises(LeakageError, match=f"beta is a test corpus.*{tested['clip_id'][4]}"):
         check_disjoint(planted, trained, "beta")
+
+
+def test_clips_of_nobody_known_beside_named_speakers_are_found(tables):
+    index, folds, predictions = tables
+    clip = folds.loc[(folds["part"] == "train") & (folds["fold"] == 1), "clip_id"].iloc[0]
+    index = index.assign(speaker=index["speaker"].mask(index["clip_id"] == clip, "alpha/unknown"))
+    with pytest.raises(
+        LeakageError, match=rf"nobody knows who speaks in clips.* {clip} \(fold 1\)".replace("+", r"\+")
+    ):
+        check_leakage(folds, predictions, index, "speaker_kfold")

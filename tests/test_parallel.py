@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,12 @@ def fail(number: int) -> int:
 def slow_first(number: int) -> int:
     time.sleep(0.3 if number == 0 else 0)
     return number
+
+
+def when(_: int) -> tuple[float, float]:
+    start = time.time()
+    time.sleep(0.2)
+    return start, time.time()
 
 
 def first_of(number: int, values: np.ndarray, nothing: np.ndarray) -> tuple[float, bool]:
@@ -393,3 +400,10 @@ def test_a_log_gets_a_line_when_the_work_takes_long(backend, monkeypatch, capsys
     monkeypatch.setattr(parallel, "_SECONDS_BETWEEN_LOG_LINES", 0)
     assert list(parallel.parallel_map(slow_first, range(3), jobs=2, description="organize")) == [0, 1, 2]
     assert "organize: 2 of 3" in capsys.readouterr().err
+
+
+def test_what_shares_a_gpu_takes_turns_on_a_cluster_too(backend):
+    turns = list(parallel.parallel_map(when, range(6), jobs=2, batch=1, alone=True))
+    assert all(end <= start for (_, end), (start, _) in pairwise(turns))
+    at_once = list(parallel.parallel_map(when, range(6), jobs=2, batch=1))
+    assert any(end > start for (_, end), (start, _) in pairwise(at_once))

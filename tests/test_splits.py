@@ -355,3 +355,44 @@ def test_holdout_of_everybody_leaves_nobody_to_train(pooled):
     everybody = sorted(set(pooled["speaker"]))
     with pytest.raises(DataError, match="none left to train on"):
         split(pooled, settings("holdout", holdout=everybody), seed=0)
+
+
+@pytest.mark.parametrize("protocol", ["speaker_kfold", "loso", "holdout"])
+def test_a_corpus_that_names_some_speakers_alone_cannot_be_split_by_speaker(pooled, protocol):
+    """A clip of nobody known may be of a voice that has a name elsewhere: it could train where that one is tested."""
+    some = pooled["clip_id"].str.startswith("alpha/02_happy")
+    pooled.loc[some, "speaker"] = "alpha/unknown"
+    train = settings(protocol, holdout=["beta/01"])
+    with pytest.raises(DataError, match=rf"{protocol} is .* 4 of the 96 clips of alpha nobody .* as alpha/02_happy_0"):
+        split(pooled, train, seed=0)
+    assert len(split(pooled, settings("random"), seed=0))
+    everybody = pooled.assign(speaker=pooled["speaker"].mask(pooled["corpus"] == "alpha", "alpha/unknown"))
+    rows = with_facts(split(everybody, train, seed=0), everybody)
+    assert rows.groupby(["fold", "speaker"])["part"].nunique().max() == 1
+
+
+@pytest.mark.parametrize(
+    ("folds", "message"),
+    [
+        ({"0": ["01_happy_0"], "1": ["02_happy_0"]}, r"folds\.json: fold 0 of tess; folds are numbered from 1"),
+        ({"1": ["01_happy_0"], "2": ["01_happy_0"]}, r"folds\.json: tess/01_happy_0 is tested more than once"),
+    ],
+)
+def test_emobox_folds_that_would_lose_clips_are_an_error(synthetic_corpus, tmp_path, folds, message):
+    index, _ = synthetic_corpus.make("tess", 3, copies=0)
+    content = {"corpora": {"tess": {"folds": {n: {"test_utterances": stems} for n, stems in folds.items()}}}}
+    (tmp_path / "folds.json").write_text(json.dumps(content))
+    with pytest.raises(ParamsError, match=message):
+        split(index, settings("emobox", emobox_folds=str(tmp_path / "folds.json")), seed=0)
+
+
+def test_of_few_clips_one_validates(synthetic_corpus):
+    index, _ = synthetic_corpus.make("alpha", 3, takes=1, copies=0)
+    folds = split(index, settings("random", validation=0.2), seed=0)
+    assert folds.groupby("fold")["part"].agg(lambda parts: (parts == "validation").sum()).tolist() == [1, 1, 1]
+
+
+def test_who_names_everybody_for_the_holdout_is_told_so(synthetic_corpus):
+    index, _ = synthetic_corpus.make("alpha", 3)
+    with pytest.raises(DataError, match=r"none left to train on .*name fewer in train\.holdout"):
+        split(index, settings("holdout", holdout=["alpha/01", "alpha/02", "alpha/03"]), seed=0)

@@ -305,3 +305,27 @@ def test_folds_of_another_training_are_not_taken_over(data, params, tmp_path, mo
     else:
         folds = split(data.index, params.train, 3)
     assert opened(data, folds, params) != first
+
+
+@pytest.mark.parametrize(
+    ("protocol", "remedy"),
+    [
+        ("speaker_kfold", "happy; use more train.folds or train.protocol loso"),
+        ("holdout", "happy; name others in train.holdout, add clips"),
+        ("loso", "happy; add clips of it by other speakers"),
+    ],
+)
+def test_a_fold_without_an_emotion_is_told_what_helps_under_its_protocol(data, params, protocol, remedy):
+    changed = params.changed({"train.protocol": protocol, "train.holdout": ["alpha/01"]})
+    fold = next(iter(training.parts_of(data, split(data.index, params.train, 0))))
+    lacking = fold._replace(training=fold.training[data.labels[fold.training] != data.classes.index("happy")])
+    with pytest.raises(DataError, match=remedy):
+        training.require_every_emotion(lacking, training.Material.of(data, changed), changed)
+
+
+def test_clips_of_nobody_known_are_one_voice_to_who_judges(synthetic_corpus, params):
+    """For adaptation each is alone; but they may be of one voice, which has no say in what judges it."""
+    index, functionals = synthetic_corpus.make("alpha", 2)
+    index["speaker"] = "alpha/unknown"
+    material = training.Material.of(synthetic_corpus.data(index, functionals), params)
+    assert set(material.voices) == {0}

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from emodag.adaptation import unnamed
 from emodag.errors import LeakageError
 from emodag.splits import is_leaky
 
@@ -95,6 +96,14 @@ def _speakers_apart(rows: pd.DataFrame, protocol: str) -> None:
     _refuse(
         [f"{row.speaker} (fold {row.fold}: {row.part})" for row in shared.itertuples()],
         f"speakers stand in two parts of a fold, although {protocol} is speaker-independent",
+    )
+    of_nobody = rows[unnamed(rows) & ~rows["corpus"].isin(leaky)]
+    beside = rows[rows["corpus"].isin(set(of_nobody["corpus"])) & ~unnamed(rows)]
+    both = of_nobody.merge(beside[["fold", "corpus", "part"]].drop_duplicates(), on=["fold", "corpus"])
+    _refuse(
+        _with_fold(both[both["part_x"] != both["part_y"]]),
+        f"nobody knows who speaks in clips, and named speakers of their corpora stand in other parts of a fold, "
+        f"although {protocol} is speaker-independent",
     )
 
 

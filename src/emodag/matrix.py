@@ -182,7 +182,14 @@ def cross(
     elsewhere = typical(list(decided.values()))
     fits = [_Fit(corpus, decided.get(corpus, elsewhere)) for corpus in corpora]
     work = partial(_across, corpora=corpora, params=params)
-    rows = parallel_map(work, fits, jobs=models.jobs(params), description="train on each corpus", batch=1)
+    rows = parallel_map(
+        work,
+        fits,
+        jobs=params.compute.jobs,
+        description="train on each corpus",
+        batch=1,
+        alone=models.on_gpu(params),
+    )
     cells = {}
     for trained, row in zip(corpora, rows, strict=True):
         for tested in corpora:

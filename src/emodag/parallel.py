@@ -65,6 +65,7 @@ def parallel_map(
     jobs: int = 0,
     description: str = "",
     batch: int | None = None,
+    alone: bool = False,
 ) -> Iterator[Result]:
     """Yield ``function(item)`` for each item, in order, as results arrive.
 
@@ -78,14 +79,15 @@ def parallel_map(
         jobs: local processes; 0 for one per core, 1 for this one. A Dask cluster has as many as it has.
         description: of the work, for the progress bar.
         batch: items in a task; by default as many as take about 0.2 s.
+        alone: whether one task at a time is under way, on a cluster too.
 
     Raises:
         EmodagError: a worker was killed (on Dask: the same task killed several), or the cluster cannot be had.
     """
     cluster = _cluster.get()
     if cluster is not None:
-        results: Iterable[Result] = cluster.map(function, items, batch)
-    elif (jobs := min(processes(jobs), max(1, len(items)))) == 1:
+        results: Iterable[Result] = cluster.map(function, items, batch, alone=alone)
+    elif alone or (jobs := min(processes(jobs), max(1, len(items)))) == 1:
         results = _map_here(function, items)
     else:
         results = _map_in_processes(function, items, jobs, batch)
@@ -228,7 +230,9 @@ class _Cluster:
         self._stack = stack
         self._client: Client | None = None
 
-    def map(self, function: Callable[[Item], Result], items: Sequence[Item], batch: int | None) -> Iterator[Result]:
+    def map(
+        self, function: Callable[[Item], Result], items: Sequence[Item], batch: int | None, *, alone: bool
+    ) -> Iterator[Result]:
         if not len(items):
             return
         from distributed import KilledWorker
@@ -240,7 +244,7 @@ class _Cluster:
         client = self._client
         # As the result of a task and not as scattered data, which would be lost with the worker that holds it.
         sent = client.submit(_itself, function, pure=False)
-        tasks = sum(client.nthreads().values()) * _TASKS_PER_WORKER
+        tasks = 1 if alone else sum(client.nthreads().values()) * _TASKS_PER_WORKER
         try:
             yield from _stream(lambda some: client.submit(_run, sent, some, pure=False), items, tasks, batch)
         except KilledWorker as error:

@@ -765,7 +765,7 @@ class Interpret(Section):
 
 
 class Compute(Section):
-    """Where the work of a stage runs; never changes a result."""
+    """Where the work of a stage runs; ``device`` moves the last digits of networks, nothing else changes a result."""
 
     backend: Literal["local", "dask"]
     jobs: int = Field(ge=0, description="processes on this machine; 0 for one per core")

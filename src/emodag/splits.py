@@ -4,6 +4,8 @@ Every protocol yields one table (:data:`emodag.schema.FOLDS`) under the same rul
 
 - only original recordings are validated and tested; augmented copies train, and only where their parent trains;
 - validation clips come from speakers held out of the training part, never from the test part;
+- where speakers are to stand on one side, a corpus names all of them or none, since clips of which nobody knows who
+  speaks may be of a voice that has a name elsewhere;
 - audio that is byte-equal to a test clip neither trains nor validates in that fold, and what is byte-equal to a
   validation clip does not train, so that test parts stay complete.
 
@@ -13,6 +15,7 @@ A protocol that lets a speaker stand on both sides is leaky (:func:`is_leaky`); 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +24,7 @@ import numpy as np
 import pandas as pd
 
 from emodag import schema
+from emodag.adaptation import unnamed
 from emodag.errors import DataError, ParamsError, did_you_mean
 from emodag.params import Train
 
@@ -80,12 +84,26 @@ def split(index: pd.DataFrame, train: Train, seed: int) -> pd.DataFrame:
     originals = index[index["parent_id"].isna()]
     if originals.empty:
         raise DataError(f"there is no recording to split: the index holds {len(index)} clips, none of them an original")
+    _require_all_names_or_none(originals, train)
     tests = _PROTOCOLS[train.protocol](originals, train, seed)
     tables = [
         _fold(index, originals, tested, number, train, np.random.default_rng([seed, number]))
         for number, tested in tests.items()
     ]
     return schema.validate(pd.concat(tables), schema.FOLDS, "the folds")
+
+
+def _require_all_names_or_none(originals: pd.DataFrame, train: Train) -> None:
+    """Raise :class:`DataError` if speakers are to stand on one side and a corpus names those of some clips alone."""
+    for corpus, clips in originals.groupby("corpus", sort=True):
+        nobody = unnamed(clips)
+        if not is_leaky(corpus, train.protocol) and nobody.any() and not nobody.all():
+            raise DataError(
+                f"train.protocol {train.protocol} is speaker-independent, and of {nobody.sum()} of the {len(clips)} "
+                f"clips of {corpus} nobody knows who speaks, as {clips.loc[nobody, 'clip_id'].iloc[0]}: it may be "
+                "somebody who is named elsewhere. Name their speakers, take these clips out of the corpus, or use "
+                "train.protocol=random, which is leaky"
+            )
 
 
 def describe(folds: pd.DataFrame, index: pd.DataFrame, train: Train) -> str:
@@ -146,10 +164,12 @@ def _fold(
     trains = copies["parent_id"].isin(set(training["clip_id"]))
     copies = copies[trains & ~copies["md5"].isin(forbidden)]
     if training.empty:
+        cure = "name fewer in train.holdout, " if train.protocol == "holdout" else ""
+        cure += "add speakers or a corpus, or choose another train.protocol"
         raise DataError(
             f"fold {number} of {train.protocol} has {len(test)} clips to test and none left to train on "
             f"({len(rest)} other clips, less those held out for validation and those with the same audio as held-out "
-            "ones); add speakers or a corpus, or choose another train.protocol"
+            f"ones); {cure}"
         )
     parts = {"train": [training, copies], "validation": [validation], "test": [test]}
     rows = [
@@ -288,8 +308,8 @@ def _emobox_folds(corpus: str, train: Train) -> dict[int, list[str]]:
             "[stems]}}}}}, or use train.protocol=loso or speaker_kfold"
         )
     try:
-        folds = json.loads(path.read_text(encoding="utf-8"))["corpora"][EMOBOX_CLIPS[corpus]]["folds"]
-        return {int(number): [f"{corpus}/{stem}" for stem in fold["test_utterances"]] for number, fold in folds.items()}
+        told = json.loads(path.read_text(encoding="utf-8"))["corpora"][EMOBOX_CLIPS[corpus]]["folds"]
+        folds = {int(number): [f"{corpus}/{stem}" for stem in fold["test_utterances"]] for number, fold in told.items()}
     except OSError as error:
         raise ParamsError(f"train.emobox_folds: {path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -297,6 +317,15 @@ def _emobox_folds(corpus: str, train: Train) -> dict[int, list[str]]:
             f"train.emobox_folds: {path} does not list clips under corpora.{EMOBOX_CLIPS[corpus]}.folds.<n>"
             f".test_utterances ({type(error).__name__}: {error})"
         ) from None
+    if min(folds, default=1) < 1:
+        raise ParamsError(f"train.emobox_folds: {path}: fold {min(folds)} of {corpus}; folds are numbered from 1")
+    times = Counter(clip for clips in folds.values() for clip in clips)
+    if twice := [clip for clip, count in times.items() if count > 1]:
+        raise ParamsError(
+            f"train.emobox_folds: {path}: {twice[0]} is tested more than once, as {len(twice)} clips of {corpus} are; "
+            "each belongs to one fold"
+        )
+    return folds
 
 
 def _validation(rest: pd.DataFrame, train: Train, rng: np.random.Generator) -> np.ndarray:
@@ -343,9 +372,10 @@ def _held_out_speakers(clips: pd.DataFrame, share: float, rng: np.random.Generat
 
 
 def _held_out_clips(clips: pd.DataFrame, share: float, rng: np.random.Generator) -> set[str]:
-    """A share of the clips of each corpus and emotion, of which one at least keeps training."""
-    held: set[str] = set()
-    for _, group in clips.groupby(["corpus", "emotion"], sort=True):
-        ids = group["clip_id"].to_numpy()
-        held.update(rng.permutation(ids)[: min(round(share * len(ids)), len(ids) - 1)])
+    """A share of the clips of each corpus and emotion, of which one at least keeps training; one clip at least."""
+    groups = [group["clip_id"].to_numpy() for _, group in clips.groupby(["corpus", "emotion"], sort=True)]
+    dealt = [rng.permutation(ids) for ids in groups]
+    held = {clip for ids in dealt for clip in ids[: min(round(share * len(ids)), len(ids) - 1)]}
+    if not held and dealt and len(largest := max(dealt, key=len)) > 1:
+        held.add(largest[0])
     return held

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from emodag import models, schema
-from emodag.adaptation import Adapter, Groups, groups_of, voices_of
+from emodag.adaptation import Adapter, Groups, groups_of
 from emodag.checkpoints import Checkpoints
 from emodag.datasets import Dataset
 from emodag.errors import DataError
@@ -23,6 +23,13 @@ from emodag.parallel import parallel_map
 from emodag.params import Params
 from emodag.predict import prediction_table
 from emodag.speech import Speech
+
+#: What else than other clips helps a fold that lacks training clips of an emotion, by protocol.
+_REMEDIES = {
+    "speaker_kfold": "use more train.folds or train.protocol loso, so that fewer of its speakers are tested at once, ",
+    "random": "use more train.folds, so that fewer of its clips are tested at once, ",
+    "holdout": "name others in train.holdout, ",
+}
 
 
 class Parts(NamedTuple):
@@ -109,18 +116,19 @@ def cross_validate(data: Dataset, folds: pd.DataFrame, params: Params, kept: Pat
         raise DataError("there is no fold, so nothing can be cross-validated")
     material = Material.of(data, params)
     for fold in parts:
-        require_every_emotion(fold, material)
+        require_every_emotion(fold, material, params)
     checkpoints = None if kept is None else Checkpoints.open(kept, material, folds, params)
     attempts = [Attempt(params.seed + number, fold) for number in range(params.train.seeds) for fold in parts]
     work = partial(fit_fold, material=material, params=params, checkpoints=checkpoints)
-    jobs = models.jobs(params)
-    outcomes = dict(
-        zip(
-            [(attempt.seed, attempt.fold.number) for attempt in attempts],
-            parallel_map(work, attempts, jobs=jobs, description=f"train {params.model}", batch=1),
-            strict=True,
-        )
+    results = parallel_map(
+        work,
+        attempts,
+        jobs=params.compute.jobs,
+        description=f"train {params.model}",
+        batch=1,
+        alone=models.on_gpu(params),
     )
+    outcomes = dict(zip([(seed, fold.number) for seed, fold in attempts], results, strict=True))
     tables: dict[str, list[pd.DataFrame]] = {"test": [], "validation": []}
     for seed, fold in attempts:
         outcome = outcomes[seed, fold.number]
@@ -158,7 +166,8 @@ class Material(NamedTuple):
     @classmethod
     def of(cls, data: Dataset, params: Params) -> Material:
         """That of a data set, grouped as the params adapt."""
-        groups, voices = groups_of(data.index, params.adaptation), voices_of(data.index)
+        groups = groups_of(data.index, params.adaptation)
+        voices = pd.factorize(data.index["speaker"])[0]  # nobody known is a voice too: its clips may be of one
         return cls(data.speech, groups, voices, data.labels, data.classes)
 
 
@@ -217,14 +226,14 @@ def _key(attempt: Attempt) -> tuple[int, int]:
     return attempt.seed, attempt.fold.number
 
 
-def require_every_emotion(fold: Parts, material: Material) -> None:
+def require_every_emotion(fold: Parts, material: Material, params: Params) -> None:
     """Raise :class:`DataError` unless the training part of a fold has clips of every emotion."""
     missing = sorted(set(range(len(material.classes))) - set(material.labels[fold.training].tolist()))
     if missing:
         raise DataError(
             f"fold {fold.number} has no training clip of {', '.join(material.classes[number] for number in missing)}; "
-            "use more train.folds or train.protocol loso, so that fewer of its speakers are tested at once, add clips "
-            "of it by other speakers, or take its clips out of the corpus"
+            f"{_REMEDIES.get(params.train.protocol, '')}add clips of it by other speakers, or take its clips out of "
+            "the corpus"
         )
 
 

@@ -374,3 +374,33 @@ def test_lda_needs_more_clips_than_classes(params):
     few = gaussian(4, clips=4)
     with pytest.raises(DataError, match="lda needs more training clips than its 4 classes; found: 4"):
         build(params, "lda", 4).fit(few)
+
+
+def test_each_voice_is_told_of_by_the_slope_that_the_others_chose(params):
+    training, validation = gaussian(3, spread=2.0), gaussian(3, clips=60, seed=1, spread=2.0)
+    voices = np.arange(60) // 20
+    model = build(params, "svm", 3).fit(training, validation._replace(voices=voices))
+    slopes = []
+    for voice in range(3):
+        others, own = np.flatnonzero(voices != voice), np.flatnonzero(voices == voice)
+        alone = build(params, "svm", 3).fit(training, Clips(validation.speech.of(others), validation.labels[others]))
+        slopes.append(alone.chosen["slope"])
+        np.testing.assert_allclose(model.held_out[own], alone.predict_proba(validation.speech.of(own)), atol=1e-4)
+    assert np.ptp(slopes) > 0.05
+
+
+@pytest.mark.parametrize("name", IN_ROUNDS)
+def test_validation_clips_are_told_of_by_the_model_that_they_chose_whatever_classes_weigh(params, name):
+    """Also where many clips are of one class, and training does not mind."""
+    unweighted = params.changed({"train.class_weights": "none"})
+    validation = gaussian(3, seed=1, spread=1.5)
+    rare = np.flatnonzero((validation.labels == 0) | (np.arange(len(validation.labels)) % 8 == 0))
+    validation = Clips(validation.speech.of(rare), validation.labels[rare])
+    model = build(unweighted, name, 3, **QUICK[name]).fit(gaussian(3, spread=1.5), validation)
+    np.testing.assert_allclose(model.held_out, model.predict_proba(validation.speech), atol=1e-5)
+
+
+def test_a_perceptron_that_diverges_says_what_to_lower(params):
+    diverging = build(params, "mlp", 2, learning_rate=1e30)
+    with pytest.raises(DataError, match=r"mlp: training diverged in epoch .*models\.mlp\.learning_rate \(1e\+30\)"):
+        diverging.fit(gaussian(2))

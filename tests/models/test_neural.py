@@ -354,7 +354,6 @@ def test_folds_share_a_gpu_only_where_the_backend_sees_it(tmp_path, monkeypatch,
     compute = params.compute.model_copy(update={"device": device})
     params = params.model_copy(update={"model": model, "compute": compute})
     assert models.on_gpu(params) == expected
-    assert models.jobs(params) == (1 if expected else params.compute.jobs)
 
 
 def test_a_backend_that_is_not_known_is_an_error(monkeypatch):

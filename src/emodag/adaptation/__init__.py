@@ -25,7 +25,7 @@ frames of a speaker's clips, weighed by the number of clips as above; by recordi
 from emodag.adaptation.adapter import Adapter
 from emodag.adaptation.features import Normaliser, OwnFrames, by_own_frames
 from emodag.adaptation.frames import FrameNormaliser
-from emodag.adaptation.groups import TOLD, UNKNOWN, Groups, each_alone, groups_of, voices_of
+from emodag.adaptation.groups import TOLD, UNKNOWN, Groups, each_alone, groups_of, unnamed, voices_of
 
 __all__ = [
     "TOLD",
@@ -38,5 +38,6 @@ __all__ = [
     "by_own_frames",
     "each_alone",
     "groups_of",
+    "unnamed",
     "voices_of",
 ]

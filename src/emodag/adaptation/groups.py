@@ -55,9 +55,13 @@ def voices_of(index: pd.DataFrame) -> np.ndarray:
 
     Clips of an unknown speaker are no voice in common: each is one of its own, with its copies.
     """
-    unknown = index["speaker"] == index["corpus"] + f"/{UNKNOWN}"
-    voices = pd.MultiIndex.from_arrays([index["speaker"], _recordings(index).where(unknown, "")])
+    voices = pd.MultiIndex.from_arrays([index["speaker"], _recordings(index).where(unnamed(index), "")])
     return pd.factorize(voices)[0]
+
+
+def unnamed(index: pd.DataFrame) -> pd.Series:
+    """Of which clips of an index (:data:`emodag.schema.INDEX`) nobody knows who speaks: bool, by its rows."""
+    return index["speaker"] == index["corpus"] + f"/{UNKNOWN}"
 
 
 def _recordings(index: pd.DataFrame) -> pd.Series:

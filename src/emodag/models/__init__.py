@@ -41,13 +41,8 @@ def create(params: Params, *, classes: int, seed: int) -> Classifier:
     return REGISTRY[params.model](params, classes=classes, seed=seed)
 
 
-def jobs(params: Params) -> int:
-    """How many folds are trained at once, as ``compute.jobs`` counts: one after the other where they share a GPU."""
-    return 1 if on_gpu(params) else params.compute.jobs
-
-
 def on_gpu(params: Params) -> bool:
-    """Whether the model, or a member of it, is a network that trains on a GPU."""
+    """Whether the model, or a member of it, is a network that trains on a GPU; fits then take turns."""
     wanted, networks = params.compute.device, set(params.members()) & set(NETWORKS)
     return bool(networks) and (wanted == "gpu" or (wanted == "auto" and has_gpu() and sees_gpu()))
 

@@ -151,7 +151,7 @@ def columns_of(names: Sequence[str], inputs: Inputs) -> np.ndarray:
     """Which features a member with these ``inputs`` sees, as positions, int64 [columns].
 
     Raises:
-        DataError: none.
+        DataError: it sees none of them.
     """
     kept = [inputs == "all" or name.startswith(PREFIX) == (inputs == "embedding") for name in names]
     if not any(kept):

@@ -8,6 +8,7 @@ from typing import Self
 
 import numpy as np
 
+from emodag.errors import DataError
 from emodag.models.base import (
     FEATURES,
     Chosen,
@@ -50,8 +51,16 @@ class Mlp:
         stopping = EarlyStopping(validation, self.settings.patience) if validation else None
         epochs = chosen["epochs"] if chosen else self.settings.max_epochs
         self.chosen, self.history = {"epochs": epochs}, []
-        for _ in range(epochs):
-            self.network.partial_fit(features, training.labels, classes=range(self.classes), sample_weight=weights)
+        for epoch in range(epochs):
+            try:
+                self.network.partial_fit(features, training.labels, classes=range(self.classes), sample_weight=weights)
+            except ValueError as error:
+                if np.isfinite(np.concatenate([each.ravel() for each in self.network.coefs_])).all():
+                    raise
+                raise DataError(
+                    f"mlp: training diverged in epoch {epoch + 1} ({error}); lower models.mlp.learning_rate "
+                    f"({self.settings.learning_rate:g})"
+                ) from None
             self.history.append({"loss": float(self.network.loss_)})
             if stopping is None:
                 continue

@@ -21,6 +21,7 @@ import numpy as np
 from emodag.models.base import Chosen, Clips, balanced_log_loss, class_weights, require_every_class
 from emodag.models.graph import Graph
 from emodag.models.standardisation import standardised_input, standardiser
+from emodag.models.stopping import by_others
 from emodag.params import Params
 from emodag.speech import Speech
 
@@ -57,9 +58,17 @@ class Svm:
             self.gamma = float(1 / (features.shape[1] * (features.var() or 1.0)))
         self._fit_machines(features, training.labels)
         self.chosen, self.history = {"slope": chosen["slope"] if chosen else _SLOPE}, []
+        self.held_out = None
         if validation is not None:
-            self.chosen["slope"] = _fit_slope(self.decisions(validation.speech), validation.labels, self.classes)
-        self.held_out = None if validation is None else self.predict_proba(validation.speech)
+            decisions, labels = self.decisions(validation.speech), validation.labels
+            self.chosen["slope"] = _fit_slope(decisions, labels, self.classes)
+
+            def judged(others: np.ndarray, own: np.ndarray) -> np.ndarray:
+                return _coupled(
+                    decisions[own], _fit_slope(decisions[others], labels[others], self.classes), self.classes
+                )
+
+            self.held_out = by_others(validation, judged)
         return self
 
     def _fit_machines(self, features: np.ndarray, labels: np.ndarray) -> None:

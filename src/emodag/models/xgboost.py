@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from emodag.models.base import FEATURES, Chosen, Clips, class_weights, require_every_class, save_probabilities_only
+from emodag.models.base import (
+    FEATURES,
+    Chosen,
+    Clips,
+    balanced_weights,
+    class_weights,
+    require_every_class,
+    save_probabilities_only,
+)
 from emodag.models.stopping import EarlyStopping
 from emodag.params import Params
 from emodag.speech import Speech
@@ -27,7 +35,7 @@ class XGBoost:
         self.seed = seed
 
     def fit(self, training: Clips, validation: Clips | None = None, chosen: Chosen | None = None) -> Self:
-        """See :meth:`emodag.models.base.Classifier.fit`; each of the ``rounds`` adds one tree for each class."""
+        """See :meth:`emodag.models.base.Classifier.fit`; a round adds one tree, or one per class of three and more."""
         from xgboost import XGBClassifier
 
         require_every_class(training.labels, self.classes)
@@ -44,7 +52,8 @@ class XGBoost:
             nthread=1,
         )
         sets = [training, validation] if validation else [training]
-        weights = [class_weights(clips.labels, self.classes, self.weighting) for clips in sets]
+        weights = [class_weights(training.labels, self.classes, self.weighting)]
+        weights += [balanced_weights(validation.labels, self.classes)] if validation else []  # as all models stop
         model.fit(
             training.speech.features,
             training.labels,
