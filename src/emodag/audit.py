@@ -22,7 +22,7 @@ from emodag.adaptation import TOLD
 from emodag.comparing import clip_hits
 from emodag.datasets import Dataset
 from emodag.errors import DataError, LeakageError
-from emodag.evaluation import Scores
+from emodag.evaluation import Scores, told_interval
 from emodag.evaluation.comparison import Comparison, compare
 from emodag.files import write_json
 from emodag.leakage import Leaks, check_leakage, leaks
@@ -92,20 +92,19 @@ class Audit:
         notes += [f"{speakers} speakers", f"{len(emotions)} classes", f"calm: {self.calm}"]
         if self.adaptation != "none":
             notes.append(TOLD[self.adaptation])
-        confidence = next(iter(self.flattered.values())).confidence
-        return [
-            *notes,
-            f"{confidence:.0%} intervals over {self._unit}",
-            f"leakage guard on the leaky split: {self.leaky.guard}",
-        ]
+        told = {
+            corpus: told_interval(found.confidence, found.unit, found.speakers, several=True)
+            for corpus, found in self.flattered.items()
+        }
+        if len(set(told.values())) == 1:
+            notes.append(next(iter(told.values())))
+        else:
+            notes += [f"{corpus}: {interval}" for corpus, interval in told.items()]
+        return [*notes, f"leakage guard on the leaky split: {self.leaky.guard}"]
 
     @property
     def _folds(self) -> str:
         return f"{self.folds} folds" if self.tested == self.folds else f"{self.tested} of {self.folds} folds"
-
-    @property
-    def _unit(self) -> str:
-        return " or ".join(dict.fromkeys(found.unit for found in self.flattered.values()))
 
     def summary(self) -> dict[str, Any]:
         """The content of ``audit.json``; shares of 1."""
@@ -141,12 +140,10 @@ class Audit:
 
     def __str__(self) -> str:
         """For the terminal."""
-        lines = [
-            f"{self.model}, {self._folds}, {self.copies} augmented copies",
-            *(
-                f"  leakage guard, {name}: {side.guard}"
-                for name, side in (("speakers apart", self.honest), ("leaky", self.leaky))
-            ),
+        lines = [", ".join(self.notes[:-1])]
+        lines += [
+            f"  leakage guard, {name}: {side.guard}"
+            for name, side in (("speakers apart", self.honest), ("leaky", self.leaky))
         ]
         for corpus, found in self.flattered.items():
             for name, side in (("speakers apart", self.honest), ("leaky", self.leaky)):
@@ -156,7 +153,7 @@ class Audit:
             low, high = (100 * bound for bound in found.interval)
             lines.append(
                 f"  {corpus}: the leaky split flatters by {100 * found.difference:+.1f} points "
-                f"({found.confidence:.0%} interval {low:.1f} to {high:.1f}, over {_counted(found)})"
+                f"({100 * found.confidence:g}% interval {low:.1f} to {high:.1f}, over {_counted(found)})"
             )
         return "\n".join(lines)
 

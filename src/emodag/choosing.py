@@ -24,7 +24,7 @@ import pandas as pd
 
 from emodag import revisions
 from emodag.errors import DataError
-from emodag.evaluation import Scores
+from emodag.evaluation import Scores, told_interval
 from emodag.files import write_json
 from emodag.params import Evaluate
 from emodag.predict import scores_of, uar_of
@@ -38,11 +38,12 @@ class Candidate(NamedTuple):
     tested: Predicted  #: out of fold
     validation: pd.DataFrame  #: predictions of the validation clips of each fold, by :func:`emodag.schema.predictions`
     remarks: tuple[str, ...] = ()  #: what of it is out of date
+    calm: str = "unknown"  #: the policy for it, ``train.calm``
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which candidate was chosen for each fold, and the score of the folds together."""
+    """Which candidate was chosen for each fold of a corpus, and the score of the folds together."""
 
     corpus: str
     candidates: tuple[Candidate, ...]
@@ -50,6 +51,7 @@ class Choice:
     validated: np.ndarray  #: UAR on validation clips of all voices but those that a fold tests, [candidates, folds]
     together: np.ndarray  #: UAR on all validation clips, [candidates]
     scores: Scores
+    confidence: float  #: of the interval
 
     @cached_property
     def by_fold(self) -> dict[int, str]:
@@ -60,9 +62,17 @@ class Choice:
         }
 
     @property
-    def overall(self) -> str:
-        """The name of what all validation speakers together choose: the model to ship."""
+    def best(self) -> str:
+        """The name of what all validation speakers of the corpus choose."""
         return self.candidates[self.together.argmax()].name
+
+    @property
+    def notes(self) -> list[str]:
+        """How it was found, on how much."""
+        scores = self.scores
+        notes = [f"{scores.clips} clips", f"{scores.speakers} speakers", f"{len(scores.present)} classes"]
+        notes.append(f"calm: {' and '.join(dict.fromkeys(each.calm for each in self.candidates))}")
+        return [*notes, told_interval(self.confidence, scores.intervals.unit, scores.speakers)]
 
     def summary(self) -> dict[str, Any]:
         """The corpus's entry in ``choice.json``; shares of 1."""
@@ -70,7 +80,10 @@ class Choice:
         return self.scores.summary() | {
             "protocol": first.protocol,
             "leaky": any(each.tested.leaky for each in self.candidates),
-            "overall": self.overall,
+            "calm": {each.name: each.calm for each in self.candidates},
+            "confidence": self.confidence,
+            "interval": self.scores.intervals.unit,
+            "best": self.best,
             "folds": {str(fold): name for fold, name in self.by_fold.items()},
             "uar_validation": {
                 each.name: uar for each, uar in zip(self.candidates, self.together.tolist(), strict=True)
@@ -85,7 +98,8 @@ class Choice:
         low, high = 100 * facts["uar_low"], 100 * facts["uar_high"]
         lines = [
             f"{mark}{self.corpus}, {facts['protocol']}, chosen among {len(self.candidates)} by other voices than are "
-            f"tested: UAR {self.scores.uar:.1%} [{low:.1f}, {high:.1f}]"
+            f"tested: UAR {self.scores.uar:.1%} [{low:.1f}, {high:.1f}]",
+            f"  {', '.join(self.notes)}",
         ]
         width = max(len(each.name) for each in self.candidates)
         for place in np.argsort(-self.together, kind="stable"):
@@ -93,7 +107,7 @@ class Choice:
             mean = f"UAR on validation speakers {self.together[place]:.1%}"
             lines.append(f"  {name:<{width}}  {mean}, chosen for {times[name]} of {len(self.folds)} folds")
         lines += [f"  warning: {each.name}: {remark}" for each in self.candidates for remark in each.remarks]
-        return "\n".join([*lines, f"  to ship: {self.overall}"])
+        return "\n".join(lines)
 
 
 class NoJury(DataError):
@@ -113,6 +127,34 @@ class Undecided(NamedTuple):
     def __str__(self) -> str:
         """For the terminal."""
         return f"undecided: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What was chosen on each corpus, and what on all of them."""
+
+    corpora: tuple[Choice | Undecided, ...]  #: one at least is decided
+
+    @property
+    def decided(self) -> list[Choice]:
+        """Those on which somebody could choose."""
+        return [each for each in self.corpora if isinstance(each, Choice)]
+
+    @property
+    def ship(self) -> str:
+        """The name of the model to ship: the best on validation speakers, each decided corpus counting the same."""
+        first, *_ = self.decided
+        return first.candidates[np.mean([each.together for each in self.decided], axis=0).argmax()].name
+
+    def summary(self) -> dict[str, Any]:
+        """The content of ``choice.json``."""
+        return {"ship": self.ship, "corpora": {each.corpus: each.summary() for each in self.corpora}}
+
+    def __str__(self) -> str:
+        """For the terminal."""
+        names = [each.corpus for each in self.decided]
+        over = f", by the mean over {', '.join(names)}" if len(names) > 1 else ""
+        return "\n".join([*map(str, self.corpora), f"to ship: {self.ship}{over}"])
 
 
 def choose(corpus: str, candidates: Sequence[Candidate], settings: Evaluate, seed: int) -> Choice:
@@ -166,16 +208,15 @@ def choose(corpus: str, candidates: Sequence[Candidate], settings: Evaluate, see
         for table in [candidates[best].tested.table]
     ]
     table = pd.concat(chosen).sort_values(["clip_id", "seed"], ignore_index=True)
-    return Choice(corpus, tuple(candidates), folds, validated, together, scores_of(table, classes, settings, seed))
+    scores = scores_of(table, classes, settings, seed)
+    return Choice(corpus, tuple(candidates), folds, validated, together, scores, settings.confidence)
 
 
 def _places(table: pd.DataFrame) -> set[tuple]:
     return set(zip(table["fold"], table["clip_id"], table["seed"], strict=True))
 
 
-def choices(
-    runs: Sequence[Revision], settings: Evaluate, seed: int, corpus: str | None = None
-) -> list[Choice | Undecided]:
+def choices(runs: Sequence[Revision], settings: Evaluate, seed: int, corpus: str | None = None) -> Choices:
     """The choice among runs of the pipeline on every corpus that all of them cross-validated, or on one.
 
     Raises:
@@ -192,18 +233,27 @@ def choices(
         )
     found: list[Choice | Undecided] = []
     for name in common:
-        candidates = [Candidate(run.name, run.corpora[name], run.validation[name], run.remarks) for run in runs]
+        candidates = [
+            Candidate(
+                run.name,
+                run.corpora[name],
+                run.validation[name],
+                run.remarks,
+                run.params.get("train.calm", "unknown"),
+            )
+            for run in runs
+        ]
         try:
             found.append(choose(name, candidates, settings, seed))
         except NoJury as error:
             found.append(Undecided(name, str(error)))
     if all(isinstance(each, Undecided) for each in found):
         raise NoJury("; ".join(each.reason for each in found))
-    return found
+    return Choices(tuple(found))
 
 
-def write(found: Sequence[Choice | Undecided], path: Path) -> dict[str, Any]:
-    """Write ``choice.json`` atomically; returns its content, by corpus."""
-    content = {each.corpus: each.summary() for each in found}
+def write(found: Choices, path: Path) -> dict[str, Any]:
+    """Write ``choice.json`` atomically; returns its content."""
+    content = found.summary()
     write_json(path, content)
     return content

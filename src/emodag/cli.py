@@ -697,7 +697,7 @@ def choose(
     found = choosing.choices([revisions.read(run) for run in runs], settings.evaluate, settings.seed, corpus)
     with _writing(out):
         content = choosing.write(found, out)
-    print(json.dumps(content, indent=2, ensure_ascii=False) if as_json else "\n".join(map(str, found)))
+    print(json.dumps(content, indent=2, ensure_ascii=False) if as_json else found)
 
 
 @app.command()

@@ -11,7 +11,7 @@ import pandas as pd
 
 from emodag import plots, revisions
 from emodag.errors import DataError
-from emodag.evaluation import FEWEST_SPEAKERS
+from emodag.evaluation import FEWEST_SPEAKERS, told_interval
 from emodag.evaluation.comparison import Comparison, compare
 from emodag.files import write_json
 from emodag.labels import in_order
@@ -53,9 +53,8 @@ class Pair:
             else f"{second} and {first} recognise equally much"
         )
         over = f"over {found.speakers} speakers" if found.unit == "speakers" else "over clips of one speaker"
-        how += (
-            f" ({found.confidence:.0%} interval {_points(found.interval[0])} to {_points(found.interval[1])}, {over})"
-        )
+        bounds = " to ".join(map(_points, found.interval))
+        how += f" ({100 * found.confidence:g}% interval {bounds}, {over})"
         if found.is_clear:
             return f"{how}: the difference is unlikely to be chance."
         if low > 0 or high < 0:
@@ -114,7 +113,8 @@ class Pair:
         seeds = "" if self.seeds == (1, 1) else f"means of {self.seeds[0]} and {self.seeds[1]} seeds"
         notes = [" and ".join(protocols), f"{found.clips} clips", f"{found.speakers} speakers", seeds]
         notes += [f"{len(found.classes)} classes", f"calm: {' and '.join(self.calm)}"]
-        notes += [f"{found.confidence:.0%} intervals over {found.unit}", f"p {_p(found.p)} by swapping {found.unit}"]
+        notes.append(told_interval(found.confidence, found.unit, found.speakers, several=True))
+        notes.append(f"p {_p(found.p)} by swapping {found.unit}")
         notes.append(f"McNemar mid-p {_p(found.mcnemar.mid_p)}")
         return [note for note in notes if note]
 

@@ -53,8 +53,8 @@ def check_disjoint(index: pd.DataFrame, trained: pd.DataFrame, corpus: str) -> N
     same = index.loc[index["md5"].isin(set(trained["md5"])) | index["speaker"].isin(set(trained["speaker"])), "clip_id"]
     _refuse(
         same,
-        f"{corpus} is a test corpus, but clips of it, or their speakers, are among the training data of the shipped "
-        "model; take one of the corpora out of params.yaml",
+        f"{corpus} cannot be tested by this model: clips of it, or their speakers, are among what the model was "
+        "trained on; take one of the corpora out of params.yaml",
     )
 
 

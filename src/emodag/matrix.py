@@ -21,7 +21,7 @@ from emodag import datasets, layout, models, plots
 from emodag.adaptation import TOLD, groups_of
 from emodag.datasets import Dataset
 from emodag.errors import DataError, EmodagError, LeakageError, ParamsError
-from emodag.evaluation import Scores
+from emodag.evaluation import FEWEST_SPEAKERS, Scores
 from emodag.files import atomic_file, write_json
 from emodag.labels import in_order, shared_classes
 from emodag.leakage import check_disjoint, check_leakage
@@ -49,6 +49,7 @@ class Cell:
     protocol: str  #: ``cross_corpus``, or the protocol of the cross-validation within a corpus
     scores: Scores | None  #: over the classes of both; ``None`` where there are none
     reason: str = ""  #: why there are none
+    brief: str = ""  #: the same in a few words, as a picture has room for
 
     def row(self) -> dict[str, Any]:
         """A row of ``matrix.csv``; shares of 1."""
@@ -92,9 +93,16 @@ class Matrix:
             f"augmented copies train too: {', '.join(self.augmented)}" if self.augmented else "no augmented copies"
         )
         if self.decided_by:
-            notes.append(f"trained as decided on {', '.join(self.decided_by)}")
-        units = {cell.scores.intervals.unit for cell in self.cells.values() if cell.scores is not None}
-        notes.append(f"{self.confidence:.0%} intervals over {' or '.join(sorted(units, reverse=True))}")
+            decided = ", ".join(self.decided_by)
+            notes.append(f"trained as decided on {decided}, so scores on {decided} are slightly optimistic")
+        tested = {cell.tested: cell.scores for cell in self.cells.values() if cell.scores is not None}
+        units = {scores.intervals.unit for scores in tested.values()}
+        notes.append(f"{100 * self.confidence:g}% intervals over {' or '.join(sorted(units, reverse=True))}")
+        few = [
+            f"{corpus} ({scores.speakers})" for corpus, scores in tested.items() if scores.speakers < FEWEST_SPEAKERS
+        ]
+        if few:
+            notes.append(f"too few speakers to trust them: {', '.join(few)}")
         return [*notes, "colour: the way from chance to perfect"]
 
     def table(self) -> pd.DataFrame:
@@ -293,10 +301,17 @@ def _across(item: _Fit, corpora: Mapping[str, Dataset], params: Params) -> dict[
     for corpus in others:
         try:
             check_disjoint(corpora[corpus].index, data.index, corpus)
+        except LeakageError as error:
+            brief = f"{corpus} holds clips or speakers of {item.corpus}"
+            cells[corpus] = Cell(item.corpus, corpus, CROSS_CORPUS, None, str(error), brief)
+            continue
+        try:
             scores = _tested(corpora[corpus].originals(), data.classes, fitted, params)
             cells[corpus] = Cell(item.corpus, corpus, CROSS_CORPUS, scores)
-        except (DataError, LeakageError) as error:
-            cells[corpus] = Cell(item.corpus, corpus, CROSS_CORPUS, None, str(error))
+        except DataError as error:
+            emotions = set(corpora[corpus].with_calm(params.train.calm).originals().index["emotion"])
+            brief = f"in common: {', '.join(in_order(emotions & set(data.classes))) or 'no class'}"
+            cells[corpus] = Cell(item.corpus, corpus, CROSS_CORPUS, None, str(error), brief)
     return cells
 
 

@@ -11,12 +11,11 @@ import numpy as np
 import pandas as pd
 
 from emodag import plots, schema
-from emodag.adaptation import TOLD
+from emodag.adaptation import TOLD, unnamed
 from emodag.bundle import Bundle
 from emodag.datasets import Dataset
 from emodag.errors import DataError
 from emodag.evaluation import (
-    FEWEST_SPEAKERS,
     Calibration,
     Fairness,
     Human,
@@ -30,6 +29,7 @@ from emodag.evaluation import (
     human_baseline,
     rejection_of,
     tempered,
+    told_interval,
     unweighted_average_recall,
 )
 from emodag.files import atomic_directory, write_json
@@ -65,6 +65,8 @@ class Report:
     truth: np.ndarray  #: int [rows], positions in ``scores.classes``
     predicted: np.ndarray  #: int [rows]
     dropped: dict[str, int]  #: emotions that the model does not know -> their clips, which were not scored
+    known: int  #: emotions that the shipped model answers, whatever ``scores.classes``; ``rejection`` is among these
+    unnamed: bool  #: whether nobody knows who speaks
     model: str
     adaptation: str  #: by which unlabelled speech the features were normalised: ``adaptation.by``
     inputs: str  #: which of the stored features the model saw
@@ -198,9 +200,13 @@ class Report:
         notes = [self.model]
         if self.encoder != "none":
             notes.append(self.encoder if self.inputs == "embedding" else f"functionals and {self.encoder}")
-        if self.adaptation != "none":
+        if self.adaptation == "speaker" and self.unnamed:
+            notes.append("adapted by nobody's clips: nobody knows who speaks")
+        elif self.adaptation != "none":
             notes.append(TOLD[self.adaptation])
-        notes += [f"{self.scores.clips} clips", f"{self.scores.speakers} speakers"]
+        plural = "s" * (self.scores.speakers != 1)
+        speakers = "speakers unknown" if self.unnamed else f"{self.scores.speakers} speaker{plural}"
+        notes += [f"{self.scores.clips} clips", speakers]
         if len(self.seeds) > 1:
             notes.append(f"mean over {len(self.seeds)} seeds")
         notes.append(f"{len(self.scores.present)} classes")
@@ -215,13 +221,14 @@ class Report:
     @property
     def interval(self) -> str:
         """What the interval is over, and whether that is too few to trust it."""
-        speakers = self.scores.speakers
-        told = f"{self.confidence:.0%} interval over {self.scores.intervals.unit}"
-        if speakers == 1:
-            return f"{told}: one speaker only"
-        if speakers == 2:
-            return "no interval: the range over two speakers"
-        return f"{told}, too narrow: {speakers} are few" if speakers < FEWEST_SPEAKERS else told
+        if self.unnamed:
+            return f"{100 * self.confidence:g}% interval over clips: nobody knows how many speak"
+        return told_interval(self.confidence, self.scores.intervals.unit, self.scores.speakers)
+
+    @property
+    def _among(self) -> str:
+        """Among which emotions the shipped model answers, where they are more than the scored ones."""
+        return f"among all {self.known} emotions that it knows" if self.known > len(self.scores.classes) else ""
 
     def pictures(self) -> dict[str, Figure]:
         """Kind of picture -> picture."""
@@ -240,7 +247,7 @@ class Report:
                 **titles,
             ),
             "reliability": plots.reliability_figure(self.calibration, **titles),
-            "coverage": plots.coverage_figure(self.rejection, **titles),
+            "coverage": plots.coverage_figure(self.rejection, among=self._among, **titles),
             "fairness": plots.fairness_figure(self.fairness, uar=uar, chance=chance, **titles),
         }
         if self.robustness is not None:
@@ -292,8 +299,8 @@ def in_corpus(
 def cross_corpus(data: Dataset, corpus: str, bundle: Bundle, settings: Evaluate, seed: int) -> Report:
     """Scores of the shipped model on a test corpus, over the classes that both know after the model's policy for calm.
 
-    Probabilities are those given that the truth is one of the shared classes. Clips of other classes are not scored
-    but counted.
+    Probabilities are those given that the truth is one of the shared classes, but for what is rejected: there they are
+    those of the shipped model, which may answer anything. Clips of other classes are not scored but counted.
 
     Raises:
         DataError: the corpus has no recording, shares no class with the model or has other features.
@@ -311,8 +318,9 @@ def cross_corpus(data: Dataset, corpus: str, bundle: Bundle, settings: Evaluate,
     dropped = {emotion: int(counts[emotion]) for emotion in emotions if emotion in counts}
     if left_out := len(data.index) - len(index):
         dropped["calm"] = left_out
-    rows = over_shared(predict(bundle, data), index, bundle.classes, shared)
-    return _report(corpus, CROSS_CORPUS, rows, shared, dropped, index, bundle, settings, seed)
+    answers = predict(bundle, data)
+    rows = over_shared(answers, index, bundle.classes, shared)
+    return _report(corpus, CROSS_CORPUS, rows, shared, dropped, index, bundle, settings, seed, answers)
 
 
 def validated(validation: pd.DataFrame, bundle: Bundle) -> dict[str, float]:
@@ -391,6 +399,7 @@ def _report(
     bundle: Bundle,
     settings: Evaluate,
     seed: int,
+    answers: pd.DataFrame | None = None,
 ) -> Report:
     # The rows of a clip, one per seed, follow each other, which `repeats` counts on.
     rows = rows.sort_values(["clip_id", "seed"], ignore_index=True)
@@ -398,7 +407,6 @@ def _report(
     facts = index.set_index("clip_id").loc[rows["clip_id"]]
     truth, predicted = decisions(rows, classes)
     raw, temperature = rows[list(classes)].to_numpy(), rows["temperature"].to_numpy()
-    confidence = tempered(raw, temperature).max(axis=1)
     speakers, names = rows["speaker"].to_numpy(), np.array(classes)
     drawn = {
         "confidence": settings.confidence,
@@ -412,7 +420,7 @@ def _report(
         leaky=is_leaky(corpus, protocol),
         scores=evaluate(truth, predicted, speakers, classes, **drawn),
         calibration=calibration_of(raw, truth, temperature, settings.bins),
-        rejection=rejection_of(confidence, truth, predicted, len(classes), bundle.unknown),
+        rejection=_rejection(rows if answers is None else _over_all(rows, answers), bundle),
         fairness=fairness_of(truth, predicted, speakers, _attributes(facts), len(classes), **drawn),
         human=human_baseline(names[truth], names[predicted], _perceived(facts, bundle.calm), speakers, **drawn),
         robustness=None,
@@ -425,6 +433,8 @@ def _report(
         truth=truth,
         predicted=predicted,
         dropped=dropped,
+        known=len(bundle.classes),
+        unnamed=bool(unnamed(facts).all()),
         model=bundle.model,
         adaptation=bundle.adaptation["by"],
         inputs=bundle.inputs,
@@ -432,6 +442,19 @@ def _report(
         calm=bundle.calm,
         confidence=settings.confidence,
     )
+
+
+def _over_all(rows: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
+    """The scored rows with what the model answered among all of its classes."""
+    scored = rows[["clip_id", "seed", "emotion"]]
+    return scored.merge(answers.drop(columns="emotion"), on=["clip_id", "seed"], how="left", validate="one_to_one")
+
+
+def _rejection(answers: pd.DataFrame, bundle: Bundle) -> Rejection:
+    truth, predicted = decisions(answers, bundle.classes)
+    raw, temperature = answers[list(bundle.classes)].to_numpy(), answers["temperature"].to_numpy()
+    confidence = tempered(raw, temperature).max(axis=1)
+    return rejection_of(confidence, truth, predicted, len(bundle.classes), bundle.unknown)
 
 
 def _attributes(facts: pd.DataFrame) -> dict[str, np.ndarray]:

@@ -9,16 +9,18 @@ from dataclasses import replace
 from io import BytesIO
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import soundfile
 
-from emodag import layout, plots
+from emodag import layout, plots, reports
 from emodag.documents import page
 from emodag.documents import report as report_module
 from emodag.documents.report import report_page
 from emodag.errors import DataError
-from emodag.evaluation import Human
+from emodag.evaluation import Human, tempered
 from emodag.evaluation.fairness import Subgroup
+from emodag.predict import predict
 from emodag.robustness import Robustness, Spoilt
 
 
@@ -119,6 +121,8 @@ def test_voices_that_train_are_not_called_validation_speakers(findings, html, mo
 def test_where_nobody_is_held_out_nothing_is_called_fitted(findings):
     html = page.render(report_page(replace(findings, validated={}, bundle=replace(findings.bundle, chosen={}))))
     assert "nobody was held out to fit it to" in html
+    assert "; nobody was held out to fit a temperature to." in html
+    assert "at the temperature that was found" not in html
     assert "Decided by" not in html
 
 
@@ -233,17 +237,6 @@ def test_a_model_without_curves_says_so(findings):
     assert "mlp is not trained in epochs or rounds" in html
 
 
-def test_what_spoils_it_most_is_told(findings):
-    conditions = (
-        Spoilt("clean", "clean", 0.8, (0.7, 0.9), 0.0, (0.0, 0.0)),
-        Spoilt("noise_0", "white noise at 0 dB", 0.3, (0.2, 0.4), 0.5, (0.41, 0.59)),
-        Spoilt("telephone", "telephone", 0.6, (0.5, 0.7), 0.2, (0.1, 0.3)),
-    )
-    spoilt = replace(findings.reports[0], robustness=Robustness(20, 4, conditions))
-    html = page.render(report_page(replace(findings, reports=[spoilt])))
-    assert "white noise at 0 dB: 50 points of UAR are lost (41 to 59)" in html
-
-
 def test_names_are_escaped(findings):
     odd = replace(findings.reports[0], corpus="alpha", model="<b>bold</b>")
     html = page.render(report_page(replace(findings, reports=[odd])))
@@ -267,3 +260,57 @@ def test_writing_replaces_the_file_whole(findings, tmp_path):
     page.write(path, report_page(findings))
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert [each.name for each in path.parent.iterdir()] == ["index.html"]
+
+
+@pytest.mark.parametrize(
+    ("conditions", "speakers", "told"),
+    [
+        ([], 4, "Nothing was tried: evaluate.robustness names no condition."),
+        (
+            [Spoilt("noise_20", "white noise at 20 dB", 0.8, (0.7, 0.9), 0.0, (-0.09, 0.11))],
+            12,
+            "No loss was found on these clips; white noise at 20 dB comes closest to one "
+            "(points lost: -9 to 11, over 12 speakers).",
+        ),
+        (
+            [
+                Spoilt("telephone", "telephone", 0.6, (0.5, 0.7), 0.2, (0.1, 0.3)),
+                Spoilt("noise_0", "white noise at 0 dB", 0.3, (0.2, 0.4), 0.5, (0.4, 0.6)),
+            ],
+            1,
+            "Most harm comes of white noise at 0 dB: 50 points of UAR are lost on the same clips "
+            "(40 to 60, over clips of one speaker).",
+        ),
+    ],
+)
+def test_robustness_is_told_with_what_its_interval_leaves_open(findings, conditions, speakers, told):
+    clean = Spoilt("clean", "clean", 0.8, (0.7, 0.9), 0.0, (0.0, 0.0))
+    report = replace(findings.reports[0], robustness=Robustness(70, speakers, (clean, *conditions)))
+    assert told in page.render(report_page(replace(findings, reports=[report])))
+
+
+def test_what_is_rejected_of_a_test_corpus_is_what_the_shipped_model_answers(findings):
+    """It may answer emotions that the corpus lacks, and is then wrong; scores go by the shared ones alone."""
+    report, shipped, data = findings.reports[1], findings.bundle, findings.data[1]
+    answers = predict(shipped, data.originals())
+    scored = answers[answers["emotion"].isin(report.scores.classes)]
+    probabilities = tempered(scored[list(shipped.classes)].to_numpy(), scored["temperature"].to_numpy())
+    right = np.array(shipped.classes)[probabilities.argmax(axis=1)] == scored["emotion"]
+    answered = probabilities.max(axis=1) >= shipped.unknown
+    assert report.rejection.answered == pytest.approx(answered.mean())
+    assert report.rejection.accuracy == pytest.approx(right[answered].mean())
+    assert report.rejection.accuracies[-1] == pytest.approx(right.mean())
+    assert right.mean() < report.scores.summary()["wa"]
+    html = page.render(report_page(findings))
+    assert html.count("It chooses among all 4 emotions that it knows, so it can answer others here too.") == 1
+
+
+def test_nobody_known_is_no_speaker(synthetic_corpus, findings):
+    index, functionals = synthetic_corpus.make("gamma", 3, copies=0)
+    data = synthetic_corpus.data(index.assign(speaker="gamma/unknown"), functionals)
+    data = replace(data, settings=findings.data[0].settings)
+    report = reports.cross_corpus(data, "gamma", findings.bundle, findings.params.evaluate, 0)
+    assert "speakers unknown" in report.notes
+    assert report.interval == "95% interval over clips: nobody knows how many speak"
+    adapted = replace(report, adaptation="speaker")
+    assert "adapted by nobody's clips: nobody knows who speaks" in adapted.notes

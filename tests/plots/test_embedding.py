@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from matplotlib.colors import to_hex
 
@@ -43,3 +45,22 @@ def test_few_labels_have_a_legend_in_the_order_of_emotions_and_many_have_none():
 
 def test_titles_tell_what_is_leaky():
     assert "LEAKY: a map" in [text.get_text() for text in draw(leaky=True).texts]
+
+
+def test_legends_of_long_names_do_not_lie_over_each_other_or_leave_the_figure():
+    labels = {
+        "emotion": np.resize(["sad", "happy", "neutral", "angry", "fearful", "disgust", "surprised", "bored"], 30),
+        "speaker": np.resize([f"my_voices/anna_maria_{number:02d}" for number in range(8)], 30),
+        "corpus": np.repeat(["customer_service_en", "customer_service_de"], 15),
+    }
+    figure = plots.embedding_figure(PLACES, labels, title="a map", notes=["30 clips"])
+    figure.canvas.draw()
+    boxes = [axes.get_legend().get_window_extent() for axes in figure.axes]
+    assert all(left.x1 <= right.x0 for left, right in pairwise(boxes))
+    assert boxes[0].x0 >= 0
+    assert boxes[-1].x1 <= figure.canvas.get_width_height()[0]
+    assert min(box.y0 for box in boxes) >= 0
+    assert [text.get_text() for text in figure.axes[1].get_legend().get_texts()][:2] == [
+        "anna_maria_00",
+        "anna_maria_01",
+    ]

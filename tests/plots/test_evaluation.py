@@ -73,8 +73,11 @@ def test_titles_tell_what_is_leaky(draw):
     assert "LEAKY: alpha, loso: UAR 77%" in texts(draw(leaky=True))
 
 
-def test_all_text_stays_inside_the_figure(draw):
-    figure = draw(notes=[f"a note of some length, number {number}" for number in range(6)])
+@pytest.mark.parametrize(
+    "title", ["alpha, loso: UAR 77%", "customer_service_en, speaker_kfold: UAR 63.4% [58.1, 68.9]"]
+)
+def test_all_text_stays_inside_the_figure(draw, title):
+    figure = draw(title=title, notes=[f"a note of some length, number {number}" for number in range(6)], leaky=True)
     figure.canvas.draw()
     width, height = figure.canvas.get_width_height()
     axes = figure.axes[0]
@@ -167,3 +170,38 @@ def test_without_a_header_a_picture_loses_nothing_else(found):
     heights = [float(re.search(rb'height="([\d.]+)pt"', each)[1]) / 72 for each in (whole, bare)]
     assert heights[0] - heights[1] == pytest.approx(0.9, abs=0.01)
     assert len(bare) < len(whole)
+
+
+def test_groups_of_long_names_stay_inside_the_figure(found):
+    fairness = found["fairness"]
+    long = replace(fairness.subgroups[0], attribute="intensity", value="moderately expressive")
+    told = {"uar": 0.7, "chance": 1 / 3, "title": "", "notes": NOTES}
+    figure = plots.fairness_figure(replace(fairness, subgroups=(long, *fairness.subgroups)), **told)
+    figure.canvas.draw()
+    assert min(label.get_window_extent().x0 for label in figure.axes[0].get_yticklabels()) >= 0
+    assert "intensity: moderately expressive  (6)" in texts(figure)
+
+
+def test_what_the_model_answers_among_stands_where_it_is_more_than_what_is_scored(found):
+    figure = plots.coverage_figure(
+        found["rejection"], among="among all 8 emotions that it knows", title="", notes=NOTES
+    )
+    assert "what it gains by not answering, among all 8 emotions that it knows" in figure.texts[1].get_text()
+
+
+def test_a_comparison_of_long_names_stays_inside_the_figure():
+    rng = np.random.default_rng(0)
+    truth, speakers = np.tile(np.arange(3), 40), np.repeat([str(number) for number in range(8)], 15)
+    hits = (rng.random((2, 120)) < np.array([[0.5], [0.9]])).astype(float)
+    drawn = {"confidence": 0.95, "resamples": 200, "seed": 0}
+    found = compare(truth, hits, speakers, ("neutral", "happy", "sad"), **drawn)
+    names = ("speaker_kfold-mlp_deep-a", "speaker_kfold-xgboost-ab")
+    title = f"customer_service_en: {names[1]} against {names[0]}: UAR +40.0 [31.2, 48.1]"
+    figure = plots.comparison_figure(found, names, title=title, notes=NOTES)
+    figure.canvas.draw()
+    width, _ = figure.canvas.get_width_height()
+    differences = figure.axes[0].child_axes[1]
+    for text in [*figure.texts, *differences.texts]:
+        assert text.get_window_extent().x0 >= 0
+        assert text.get_window_extent().x1 <= width
+    assert any("ahead in" in text.get_text() for text in differences.texts)

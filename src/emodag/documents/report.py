@@ -33,6 +33,7 @@ from emodag.evaluation import FEWEST_SPEAKERS, Human
 from emodag.matrix import Matrix
 from emodag.params import Params
 from emodag.reports import Report
+from emodag.robustness import CLEAN
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -160,7 +161,7 @@ def corpus_section(found: Findings, report: Report) -> Section:
         ),
         Confusion("What was taken for what", report.scores.classes, report.scores.counts),
     ]
-    blocks += pictures(report)
+    blocks += pictures(report, found.validated)
     if report.human is not None:
         blocks.append(listeners(report.human, report.scores.classes))
     if found.params.evaluate.examples:
@@ -176,10 +177,10 @@ def corpus_section(found: Findings, report: Report) -> Section:
     )
 
 
-def pictures(report: Report) -> list[Picture]:
-    """The pictures of a corpus, without those that the page draws itself."""
+def pictures(report: Report, validated: Mapping[str, float]) -> list[Picture]:
+    """The pictures of a corpus, without those that the page draws itself; ``validated`` as in :class:`Findings`."""
     captions = {
-        "reliability": _of_calibration(report),
+        "reliability": _of_calibration(report, validated),
         "coverage": _of_rejection(report),
         "fairness": _of_fairness(report),
         "robustness": _of_robustness(report),
@@ -358,22 +359,27 @@ def _heading(kind: str, figure: Figure) -> tuple[str, Figure, str]:
     return title, figure, description
 
 
-def _of_calibration(report: Report) -> str:
+def _of_calibration(report: Report, validated: Mapping[str, float]) -> str:
     raw, calibrated = report.calibration.raw, report.calibration.calibrated
+    scores = f"Brier score {calibrated.brier:.3f}, log-loss {calibrated.log_loss:.3f}."
+    if not validated:
+        return f"Expected calibration error: {raw.ece:.1%}; nobody was held out to fit a temperature to. {scores}"
     worse = " Here that made it worse." if calibrated.ece > raw.ece else ""
     return (
         f"Expected calibration error: {raw.ece:.1%} as the model says, {calibrated.ece:.1%} at the temperature that "
-        f"was found without the tested clips ({report.calibration.temperature:.2f}).{worse} Calibrated Brier score "
-        f"{calibrated.brier:.3f}, log-loss {calibrated.log_loss:.3f}."
+        f"was found without the tested clips ({report.calibration.temperature:.2f}).{worse} Calibrated {scores}"
     )
 
 
 def _of_rejection(report: Report) -> str:
     rejection = report.rejection
     right = "none of them is answered" if rejection.accuracy is None else f"{rejection.accuracy:.1%} of these are right"
+    free = report.known > len(report.scores.classes)
+    among = f" It chooses among all {report.known} emotions that it knows, so it can answer others here too." * free
     return (
         f"Where no emotion reaches {rejection.threshold:.0%}, the model calls it unknown: it answers "
-        f"{rejection.answered:.0%} of these clips, and {right}. Area under risk and coverage: {rejection.area:.3f}."
+        f"{rejection.answered:.0%} of these clips, and {right}.{among} Area under risk and coverage: "
+        f"{rejection.area:.3f}."
     )
 
 
@@ -402,16 +408,19 @@ def _of_fairness(report: Report) -> str:
 def _of_robustness(report: Report) -> str:
     if report.robustness is None:
         return ""
-    worst = max(report.robustness.conditions, key=lambda each: each.drop)
-    if worst.drop <= 0:
-        return "Nothing of this costs it anything."
-    low, high = worst.drop_interval
+    spoilt = [each for each in report.robustness.conditions if each.condition != CLEAN]
+    if not spoilt:
+        return "Nothing was tried: evaluate.robustness names no condition."
+    worst = max(spoilt, key=lambda each: each.drop)
+    low, high = (round(100 * bound) + 0 for bound in worst.drop_interval)
     speakers = report.robustness.speakers
-    few = f" Intervals of {speakers} speakers are too narrow." if 1 < speakers < FEWEST_SPEAKERS else ""
-    return (
-        f"Most harm comes of {worst.label}: {100 * worst.drop:.0f} points of UAR are lost "
-        f"({100 * low:.0f} to {100 * high:.0f}) on the same clips.{few}"
-    )
+    over = "over clips of one speaker" if speakers == 1 else f"over {speakers} speakers"
+    few = ", which are too few to trust it" if 1 < speakers < FEWEST_SPEAKERS else ""
+    interval = f"{low} to {high}, {over}{few}"
+    if worst.drop <= 0:
+        return f"No loss was found on these clips; {worst.label} comes closest to one (points lost: {interval})."
+    lost = f"{100 * worst.drop:.0f} points of UAR are lost on the same clips ({interval})"
+    return f"Most harm comes of {worst.label}: {lost}."
 
 
 def _mistakes(found: Findings, report: Report) -> Examples | Text:

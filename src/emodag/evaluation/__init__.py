@@ -29,6 +29,7 @@ from emodag.evaluation.scores import (
     precision,
     recall,
     resample,
+    told_interval,
     unweighted_average_recall,
     weighted_accuracy,
 )
@@ -67,6 +68,7 @@ __all__ = [
     "reliability_of_equal_mass",
     "resample",
     "tempered",
+    "told_interval",
     "unweighted_average_recall",
     "weighted_accuracy",
 ]

@@ -134,6 +134,19 @@ def resample(speakers: np.ndarray, *, resamples: int, seed: int, repeats: int = 
 FEWEST_SPEAKERS = 6
 
 
+def told_interval(
+    confidence: float, unit: Literal["speakers", "clips"], speakers: int, *, several: bool = False
+) -> str:
+    """What an interval is over, and whether those are too few to trust it: ``95% interval over speakers``."""
+    plural = "s" if several else ""
+    told = f"{100 * confidence:g}% interval{plural} over {unit}"
+    if unit == "clips":
+        return f"{told}: one speaker only"
+    if speakers == 2:
+        return f"no interval{plural}: the range{plural} over two speakers"
+    return f"{told}, too narrow: {speakers} are few" if speakers < FEWEST_SPEAKERS else told
+
+
 def percentiles(values: np.ndarray, confidence: float, *, units: int | None = None) -> tuple[float, float]:
     """The interval that holds the share ``confidence`` of resampled values, less those that are NaN.
 

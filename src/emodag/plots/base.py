@@ -17,6 +17,7 @@ from emodag.labels import EMOTIONS
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Annotation
 
 #: The colour of each emotion, everywhere.
 COLOURS: Mapping[str, str] = MappingProxyType(
@@ -129,7 +130,10 @@ def literal(text: str) -> str:
 
 
 def set_titles(figure: Figure, title: str, notes: Sequence[str], leaky: bool) -> None:
-    """The title, and the notes in as many lines as the figure's width asks for; dollar signs make no formula."""
+    """The title, as large as the figure's width allows, and the notes in as many lines as it asks for.
+
+    Dollar signs make no formula.
+    """
     width, height = figure.get_size_inches()
     lines = [""]
     for note in notes:
@@ -140,10 +144,20 @@ def set_titles(figure: Figure, title: str, notes: Sequence[str], leaky: bool) ->
             lines.append(note)
     text = {"x": _MARGIN / width, "ha": "left", "va": "top"}
     title = f"LEAKY: {title}" if leaky else title
-    figure.text(
+    written = figure.text(
         y=1 - 0.18 / height, s=literal(title), color=ALARM if leaky else INK, fontsize=12, fontweight="bold", **text
     )
+    room = (width - 2 * _MARGIN) * figure.dpi
+    written.set_fontsize(12 * min(1.0, room / max(1.0, written.get_window_extent().width)))
     figure.text(y=1 - 0.46 / height, s=literal("\n".join(lines)), color=FAINT, fontsize=8, linespacing=1.45, **text)
+
+
+def keep_within(axes: Axes, note: Annotation) -> None:
+    """Move an annotation sideways as far as it takes to stand above or below the axes, not beside them."""
+    wide, room = note.get_window_extent(), axes.get_window_extent()
+    pixels = max(0.0, room.x0 - wide.x0) - max(0.0, wide.x1 - room.x1)
+    right, up = note.xyann
+    note.xyann = (right + 72 * pixels / axes.figure.dpi, up)
 
 
 def as_cells(axes: Axes, rows: int, columns: int) -> None:

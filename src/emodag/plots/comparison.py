@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emodag.plots.base import COLOURS, FAINT, INK, bare, figure_with_axes, literal, set_titles
+from emodag.plots.base import COLOURS, FAINT, INK, bare, figure_with_axes, keep_within, literal, set_titles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -78,7 +78,7 @@ def _differences(axes: Axes, comparison: Comparison, names: tuple[str, str]) -> 
     axes.axvline(0, ymax=0.88, color=INK, linewidth=1.2, zorder=3)  # the words above are written across it
     axes.plot(100 * comparison.difference, 0, "^", color=_HIGHLIGHT, markersize=9, clip_on=False, zorder=4)
     axes.plot([low, high], [top * 0.86] * 2, color=INK, linewidth=1.5, marker="|", markersize=8, zorder=3)
-    axes.annotate(
+    note = axes.annotate(
         f"{100 * comparison.difference:+.1f} [{low:.1f}, {high:.1f}]; {names[1]} ahead in "
         f"{comparison.ahead} of resamples",
         ((low + high) / 2, top * 0.9), (0, 3), textcoords="offset points", ha="center", va="bottom", color=INK,
@@ -88,6 +88,7 @@ def _differences(axes: Axes, comparison: Comparison, names: tuple[str, str]) -> 
     axes.set_yticks([])
     reach = 1.08 * max(np.abs(differences).max(), 1.0)
     axes.set_xlim(min(-0.15 * reach, 1.08 * differences.min()), max(0.15 * reach, 1.08 * differences.max()))
+    keep_within(axes, note)
     axes.set_xlabel(f"{names[1]} less {names[0]}, points of UAR, {comparison.unit} drawn anew", color=FAINT)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LEGEND = 9  # labels that a legend can tell apart
+_WIDTH = 3.5  # inches of a panel
+_ROW, _MARK, _CHARACTER = 0.15, 0.24, 0.062  # inches that a row, a mark and a character of a legend take
 
 
 def embedding_figure(
@@ -29,7 +31,11 @@ def embedding_figure(
     """
     from matplotlib.lines import Line2D
 
-    figure, axes = panels(len(labels), columns=len(labels), width=3.5, height=3.5, left=0.2, below=0.55)
+    shown = {kind: _short(sorted(set(map(str, of_clips)))) for kind, of_clips in labels.items()}
+    side_by_side = {kind: _side_by_side(names.values()) for kind, names in shown.items()}
+    rows = max(-(-len(names) // side_by_side[kind]) for kind, names in shown.items() if len(names) <= _LEGEND)
+    below = 0.25 + _ROW * rows
+    figure, axes = panels(len(labels), columns=len(labels), width=_WIDTH, height=_WIDTH, left=0.2, below=below)
     # Not corpus by corpus: whoever is drawn last would lie on top.
     order = np.random.default_rng(0).permutation(len(places))
     for panel, (kind, of_clips) in zip(axes, labels.items(), strict=True):
@@ -41,9 +47,10 @@ def embedding_figure(
         panel.set_title(kind if few else f"{kind}: {len(names)} colours", loc="left", color=INK, fontweight="bold")
         if few:
             mark = {"marker": "o", "linestyle": "", "markersize": 4.5}
-            marks = [Line2D([], [], color=colours[name], label=literal(name), **mark) for name in names]
+            marks = [Line2D([], [], color=colours[name], label=literal(shown[kind][name]), **mark) for name in names]
             panel.legend(
-                handles=marks, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=5, fontsize=7.5, frameon=False,
+                handles=marks, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=side_by_side[kind], fontsize=7.5,
+                frameon=False,
                 handletextpad=0.1, columnspacing=0.9,
             )  # fmt: skip
         panel.set_xticks([])
@@ -51,6 +58,18 @@ def embedding_figure(
         panel.spines[:].set_color("#e3e6eb")
     set_titles(figure, title, notes, leaky)
     return figure
+
+
+def _short(names: Sequence[str]) -> dict[str, str]:
+    """Names as a legend has room for them: without the corpus where all are of one."""
+    corpora = {name.split("/")[0] for name in names}
+    one = len(corpora) == 1 and all("/" in name for name in names)
+    return {name: name.split("/", 1)[1] if one else name for name in names}
+
+
+def _side_by_side(names: Iterable[str]) -> int:
+    """How many names a row of a legend has room for."""
+    return max(1, min(5, int(_WIDTH / (_MARK + _CHARACTER * max(map(len, names))))))
 
 
 def _colours(kind: str, names: Sequence[str]) -> dict[str, str]:

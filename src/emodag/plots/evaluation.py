@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from emodag.robustness import Robustness
 
 _STRONG, _WEAK = "#2f66a8", "#b9c0ca"
+_INCHES_PER_CHARACTER = 0.085  # of a label beside the axes
 _BACKING = {"facecolor": "white", "edgecolor": "none", "pad": 1}
 
 
@@ -50,8 +51,14 @@ def reliability_figure(calibration: Calibration, **titles: Unpack[Titles]) -> Fi
     return figure
 
 
-def coverage_figure(rejection: Rejection, **titles: Unpack[Titles]) -> Figure:
-    """Accuracy and UAR of the most confident clips, by how many are answered; a mark where the shipped model stands."""
+def coverage_figure(rejection: Rejection, *, among: str = "", **titles: Unpack[Titles]) -> Figure:
+    """Accuracy and UAR of the most confident clips, by how many are answered; a mark where the shipped model stands.
+
+    Args:
+        rejection: of a corpus.
+        among: what the model answers, where that is more than what was scored.
+        **titles: as for all pictures.
+    """
     figure, axes = figure_with_axes(5.4, 3.6, left=0.9)
     for values, colour, name in ((rejection.accuracies, _STRONG, "accuracy"), (rejection.uars, "#ef8636", "UAR")):
         axes.plot(rejection.coverages, values, color=colour, linewidth=1.8, label=name, zorder=2)
@@ -70,7 +77,7 @@ def coverage_figure(rejection: Rejection, **titles: Unpack[Titles]) -> Figure:
     )
     _shares(axes, f"share of clips that is answered, the most confident first (AURC {rejection.area:.3f})", "")
     axes.legend(loc="lower left", frameon=False, fontsize=9, ncols=2, bbox_to_anchor=(0, 0.14))
-    _title(figure, "what it gains by not answering", titles)
+    _title(figure, f"what it gains by not answering{', ' * bool(among)}{among}", titles)
     return figure
 
 
@@ -84,7 +91,9 @@ def fairness_figure(fairness: Fairness, *, uar: float, chance: float, **titles: 
         **titles: as for all pictures.
     """
     parts = fairness.subgroups
-    figure, axes = figure_with_axes(6.0, 0.42 * (len(parts) + 1.8), left=1.9)
+    names = [literal(f"{part.attribute}: {part.value}  ({part.speakers})") for part in parts]
+    left = max(1.9, 0.3 + _INCHES_PER_CHARACTER * max(map(len, names), default=0))
+    figure, axes = figure_with_axes(6.0, 0.42 * (len(parts) + 1.8), left=left)
     for place, part in enumerate(parts):
         colour = ALARM if part.stands_out else _STRONG
         label = f"{part.uar:.0%}" + (f"  ({100 * part.difference:+.0f} points)" if part.stands_out else "")
@@ -98,7 +107,6 @@ def fairness_figure(fairness: Fairness, *, uar: float, chance: float, **titles: 
     below = {"xytext": (0, -5), "textcoords": "offset points", "ha": "center", "va": "top"}
     axes.annotate(literal(worst.speaker), (max(worst.uar, 0.1), heights[0]), color=FAINT, fontsize=8, **below)
     _vertical(axes, uar, chance)
-    names = [literal(f"{part.attribute}: {part.value}  ({part.speakers})") for part in parts]
     axes.set_yticks([*range(len(parts)), last], [*names, f"each speaker  ({len(scores)})"])
     _across(axes, last + 0.8, "UAR (in brackets: speakers)")
     _title(figure, "for whom it works", titles)

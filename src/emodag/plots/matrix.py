@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _WIDTH, _HEIGHT = 1.5, 0.95  # inches of a cell
 _NARROWEST = 5.2
-_REASON = {"width": 24, "max_lines": 3, "placeholder": " …"}
+_REASON = {"width": 28, "max_lines": 6, "placeholder": " …"}
 
 
 def matrix_figure(matrix: Matrix, *, title: str, notes: Sequence[str]) -> Figure:
@@ -60,7 +60,7 @@ def matrix_figure(matrix: Matrix, *, title: str, notes: Sequence[str]) -> Figure
 def _write(axes: Axes, row: int, column: int, cell: Cell, *, dark: bool) -> None:
     centred = {"ha": "center", "va": "center"}
     if cell.scores is None:
-        reason = "\n".join(textwrap.wrap(cell.reason, **_REASON))
+        reason = "\n".join(textwrap.wrap(cell.brief or cell.reason, **_REASON))
         axes.text(column, row, reason, color=FAINT, fontsize=6.5, **centred)
     else:
         ink = "white" if dark else INK
@@ -68,7 +68,9 @@ def _write(axes: Axes, row: int, column: int, cell: Cell, *, dark: bool) -> None
         low, high = (100 * facts[bound] for bound in ("uar_low", "uar_high"))
         axes.text(column, row - 0.18, f"{facts['uar']:.1%}", color=ink, fontsize=12.5, fontweight="bold", **centred)
         axes.text(column, row + 0.1, f"{low:.1f} to {high:.1f}", color=ink, fontsize=8, **centred)
-        axes.text(column, row + 0.31, f"{len(cell.scores.classes)} classes", color=ink, fontsize=7, **centred)
+        speakers = f"{facts['speakers']} speaker{'s' * (facts['speakers'] != 1)}"
+        told = f"{len(cell.scores.classes)} classes, {speakers}"
+        axes.text(column, row + 0.31, told, color=ink, fontsize=7, **centred)
     if row == column:
         from matplotlib.patches import Rectangle
 
