@@ -65,7 +65,8 @@ def train(params, run):
         schema.write(done.validation, contract, predictions / "validation.parquet")
         schema.write(done.curves, schema.CURVES, predictions / "curves.parquet")
     done.checkpoints.close()
-    print(f"{params.model} shipped, {shipped.chosen}; its ONNX export differs by at most {difference:.1g}")
+    decided = models.told(shipped.chosen | {"temperature": round(shipped.temperature, 2)})
+    print(f"{params.model} shipped, {decided}; its ONNX export differs by at most {difference:.1g}")
 
     run.log_metrics({f"uar_fold_{fold}": uar for fold, uar in scores.items()})
     run.log_metrics({f"uar_{corpus}": uar for corpus, uar in by_corpus.items()})
