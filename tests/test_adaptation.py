@@ -232,7 +232,7 @@ def test_an_adapter_survives_its_description_bit_by_bit(data, by):
 @pytest.mark.parametrize("by", BY)
 def test_the_bundle_predicts_as_training_does(data, params, tmp_path, by):
     params = under(params, by)
-    final = training.fit_final(data, params, {"rounds": 8})
+    final = training.fit_final(data, params, {"epochs": 8})
     done = training.cross_validate(data, split(data.index, params.train, 0), params)
     bundle.make(final, data, params, done, {"alpha": 0.5}).save(tmp_path)
     shipped = bundle.load(tmp_path)
@@ -249,7 +249,7 @@ def test_the_bundle_predicts_as_training_does(data, params, tmp_path, by):
 def test_without_groups_the_bundle_takes_each_clip_alone(data, params):
     params = under(params, "speaker")
     done = training.cross_validate(data, split(data.index, params.train, 0), params)
-    shipped = bundle.make(training.fit_final(data, params, {"rounds": 8}), data, params, done, {"alpha": 0.5})
+    shipped = bundle.make(training.fit_final(data, params, {"epochs": 8}), data, params, done, {"alpha": 0.5})
     five = data.speech.of(slice(5))
     together = shipped.predict_proba(five)
     alone = np.concatenate([shipped.predict_proba(data.speech.of(slice(row, row + 1))) for row in range(5)])
