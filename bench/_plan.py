@@ -231,6 +231,15 @@ def column_of(row: dict) -> tuple[str, str, tuple[str, ...]]:
     return row["corpus"], row["protocol"], tuple(row["trained_on"])
 
 
+def is_shown(row: dict, column: tuple, adaptation: str, *, encoded: bool) -> bool:
+    """Whether a row is of a column of the summaries, adapted so, and of models that see an encoder or not."""
+    return (
+        column_of(row) == tuple(column[:3])
+        and (row["adaptation"], row["encoder"] != "none") == (adaptation, encoded)
+        and tuple(row["cleaning"]) in SUMMARISED
+    )
+
+
 def title(corpus: str) -> str:
     """The name that the literature uses, which each title has in brackets."""
     return re.search(r"\(([^()]+)\)", REGISTRY[corpus].title)[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from _plan import CHOSEN, COLUMNS, PARAMETERS, POOL, PUBLISHED, SUMMARISED, column_of, title
+from _plan import CHOSEN, COLUMNS, PARAMETERS, POOL, PUBLISHED, SUMMARISED, column_of, is_shown, title
 from emodag import params as parameters
 
 _KNOWN = "test-speaker data used"
@@ -112,16 +112,9 @@ def whole_table(scored: list[dict]) -> str:
 
 def beside(chosen: dict, scored: list[dict]) -> list[dict]:
     """The rows of which a chosen one is put together once all are known."""
+    which = column_of(chosen), chosen["adaptation"]
     encoded = chosen["encoder"] != "none"
-    return [
-        row
-        for row in scored
-        if row["model"] != CHOSEN
-        and column_of(row) == column_of(chosen)
-        and row["adaptation"] == chosen["adaptation"]
-        and (row["encoder"] != "none") == encoded
-        and tuple(row["cleaning"]) in SUMMARISED
-    ]
+    return [row for row in scored if row["model"] != CHOSEN and is_shown(row, *which, encoded=encoded)]
 
 
 def order_of(row: dict) -> tuple:

@@ -30,10 +30,10 @@ from _plan import (
     NETWORKS,
     POOLED,
     SMALL,
-    SUMMARISED,
     TOGETHER,
     Run,
     column_of,
+    is_shown,
     key_of,
     runs,
 )
@@ -101,13 +101,7 @@ def chosen(rows: list[tuple[str, dict]], column: tuple, adaptation: str, *, enco
     model, which the validation speakers of the corpora that it trains on choose.
     """
     corpus, protocol, *_ = column
-    shown = {
-        name: row
-        for name, row in rows
-        if column_of(row) == column[:3]
-        and (row["adaptation"], row["encoder"] != "none") == (adaptation, encoded)
-        and tuple(row["cleaning"]) in SUMMARISED
-    }
+    shown = {name: row for name, row in rows if is_shown(row, column, adaptation, encoded=encoded)}
     among = {name: row for name, row in shown.items() if row.get("uar_validation") is not None}
     if len(among) < 2:
         return None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 from emodag.parallel import ONE_THREAD
@@ -257,6 +259,24 @@ def hearing_bundle(synthetic_corpus, spoken):
     data = Dataset(index, Speech(functionals, names(loaded.featurize).functionals), settings, "spoken")
     done = cross_validate(data, split(index, loaded.train, 0), loaded)
     return bundle.make(fit_final(data, loaded, done.chosen), data, loaded, done, {"alpha": 0.5})
+
+
+@pytest.fixture(scope="session")
+def python():
+    """``python(script, *arguments, **environment)``: what became of a script in a new process with this library."""
+
+    def run(
+        script: str, *arguments: str | Path, timeout: float | None = None, **environment: str
+    ) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(script), *arguments],
+            env=os.environ | {"PYTHONPATH": str(ROOT / "src")} | environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    return run
 
 
 @pytest.fixture(scope="session")

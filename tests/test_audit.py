@@ -104,8 +104,10 @@ def test_some_folds_of_either_side_can_stand_for_all(found, data, params):
     assert one.flattered["alpha"].clips == len(clips[0] & clips[1]) > 0
     assert one.summary()["tested"] == 1
     first, *_ = str(one).splitlines()
-    assert first.startswith("mlp, 1 of 3 folds, ")
-    assert first.endswith("3 speakers, 4 classes, calm: keep, 95% intervals over speakers, too narrow: 3 are few")
+    assert first == (
+        "mlp, 1 of 3 folds, 16 clips and 144 augmented copies, 3 speakers, 4 classes, calm: keep, "
+        "95% intervals over speakers, too narrow: 3 are few"
+    )
 
 
 def test_corpora_are_scored_together_too(found):

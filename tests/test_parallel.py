@@ -300,7 +300,7 @@ def test_an_interrupt_ends_every_process(backend):
     assert said.count("Traceback") == 1  # that of this script, which does not catch the interrupt
 
 
-def test_an_interrupt_before_dask_has_begun_to_wait_is_no_fault():
+def test_an_interrupt_before_dask_has_begun_to_wait_is_no_fault(python):
     script = (
         "import asyncio, os, signal, threading, time\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
@@ -312,13 +312,7 @@ def test_an_interrupt_before_dask_has_begun_to_wait_is_no_fault():
         "    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
         "    client.sync(asyncio.sleep, 10)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = python(script, timeout=60)
     assert done.stderr.rstrip().endswith("KeyboardInterrupt")
     assert done.stderr.count("Traceback") == 1
 

@@ -329,3 +329,12 @@ def test_clips_of_nobody_known_are_one_voice_to_who_judges(synthetic_corpus, par
     index["speaker"] = "alpha/unknown"
     material = training.Material.of(synthetic_corpus.data(index, functionals), params)
     assert set(material.voices) == {0}
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_fits_that_share_a_gpu_take_turns(params, monkeypatch, shared):
+    asked = {}
+    monkeypatch.setattr(training, "parallel_map", lambda *_, **rest: asked.update(rest) or iter(()))
+    monkeypatch.setattr("emodag.models.on_gpu", lambda params: shared)
+    assert list(training.each_fitted(len, [], params.changed({"compute.jobs": 3}), "")) == []
+    assert (asked["jobs"], asked["alone"]) == (3, shared)

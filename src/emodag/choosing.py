@@ -234,14 +234,7 @@ def choices(runs: Sequence[Revision], settings: Evaluate, seed: int, corpus: str
     found: list[Choice | Undecided] = []
     for name in common:
         candidates = [
-            Candidate(
-                run.name,
-                run.corpora[name],
-                run.validation[name],
-                run.remarks,
-                run.params.get("train.calm", "unknown"),
-            )
-            for run in runs
+            Candidate(run.name, run.corpora[name], run.validation[name], run.remarks, run.calm) for run in runs
         ]
         try:
             found.append(choose(name, candidates, settings, seed))

@@ -255,7 +255,7 @@ def clip_hits(table: pd.DataFrame, classes: tuple[str, ...]) -> pd.DataFrame:
 
 def _policies(*both: Revision) -> tuple[str, ...]:
     """Those for ``calm``: one if they agree."""
-    return tuple(dict.fromkeys(revision.params.get("train.calm", "unknown") for revision in both))
+    return tuple(dict.fromkeys(revision.calm for revision in both))
 
 
 def _why_emotions_differ(first: Revision, second: Revision) -> str:

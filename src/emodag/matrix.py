@@ -26,12 +26,11 @@ from emodag.files import atomic_file, write_json
 from emodag.labels import in_order, shared_classes
 from emodag.leakage import check_disjoint, check_leakage
 from emodag.models import Chosen, typical
-from emodag.parallel import parallel_map
 from emodag.params import Params, Role, Train
 from emodag.predict import over_shared, prediction_table, scores_of
 from emodag.speech import names_of
 from emodag.splits import CROSS_CORPUS, is_leaky, split
-from emodag.training import Fitted, Material, cross_validate, fit
+from emodag.training import Fitted, Material, cross_validate, each_fitted, fit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -190,14 +189,7 @@ def cross(
     elsewhere = typical(list(decided.values()))
     fits = [_Fit(corpus, decided.get(corpus, elsewhere)) for corpus in corpora]
     work = partial(_across, corpora=corpora, params=params)
-    rows = parallel_map(
-        work,
-        fits,
-        jobs=params.compute.jobs,
-        description="train on each corpus",
-        batch=1,
-        alone=models.on_gpu(params),
-    )
+    rows = each_fitted(work, fits, params, "train on each corpus")
     cells = {}
     for trained, row in zip(corpora, rows, strict=True):
         for tested in corpora:

@@ -226,7 +226,7 @@ class Report:
         return told_interval(self.confidence, self.scores.intervals.unit, self.scores.speakers)
 
     @property
-    def _among(self) -> str:
+    def among(self) -> str:
         """Among which emotions the shipped model answers, where they are more than the scored ones."""
         return f"among all {self.known} emotions that it knows" if self.known > len(self.scores.classes) else ""
 
@@ -247,7 +247,7 @@ class Report:
                 **titles,
             ),
             "reliability": plots.reliability_figure(self.calibration, **titles),
-            "coverage": plots.coverage_figure(self.rejection, among=self._among, **titles),
+            "coverage": plots.coverage_figure(self.rejection, among=self.among, **titles),
             "fairness": plots.fairness_figure(self.fairness, uar=uar, chance=chance, **titles),
         }
         if self.robustness is not None:

@@ -63,6 +63,11 @@ class Revision:
         """The name as people read it: of a long number the start."""
         return self.name[:8] if _DIGITS.fullmatch(self.name) else self.name
 
+    @property
+    def calm(self) -> str:
+        """The policy for it, ``train.calm``."""
+        return self.params.get("train.calm", "unknown")
+
 
 def read(name: str) -> Revision:
     """Find a run of the pipeline by its name and read what it left.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from emodag.datasets import Dataset
 from emodag.errors import DataError
 from emodag.evaluation import fit_temperature, tempered
 from emodag.models import Chosen, Classifier, Clips, typical
-from emodag.parallel import parallel_map
+from emodag.parallel import Item, Result, parallel_map
 from emodag.params import Params
 from emodag.predict import prediction_table
 from emodag.speech import Speech
@@ -120,14 +120,7 @@ def cross_validate(data: Dataset, folds: pd.DataFrame, params: Params, kept: Pat
     checkpoints = None if kept is None else Checkpoints.open(kept, material, folds, params)
     attempts = [Attempt(params.seed + number, fold) for number in range(params.train.seeds) for fold in parts]
     work = partial(fit_fold, material=material, params=params, checkpoints=checkpoints)
-    results = parallel_map(
-        work,
-        attempts,
-        jobs=params.compute.jobs,
-        description=f"train {params.model}",
-        batch=1,
-        alone=models.on_gpu(params),
-    )
+    results = each_fitted(work, attempts, params, f"train {params.model}")
     outcomes = dict(zip([(seed, fold.number) for seed, fold in attempts], results, strict=True))
     tables: dict[str, list[pd.DataFrame]] = {"test": [], "validation": []}
     for seed, fold in attempts:
@@ -152,6 +145,14 @@ def cross_validate(data: Dataset, folds: pd.DataFrame, params: Params, kept: Pat
         outcomes,
         checkpoints,
     )
+
+
+def each_fitted(
+    work: Callable[[Item], Result], items: Sequence[Item], params: Params, description: str
+) -> Iterator[Result]:
+    """What ``work`` makes of each item, which is a fit: in parallel, or in turns where they share a GPU."""
+    alone = models.on_gpu(params)
+    return parallel_map(work, items, jobs=params.compute.jobs, description=description, batch=1, alone=alone)
 
 
 class Material(NamedTuple):

@@ -275,8 +275,14 @@ def test_writing_replaces_the_file_whole(findings, tmp_path):
         (
             [
                 Spoilt("telephone", "telephone", 0.6, (0.5, 0.7), 0.2, (0.1, 0.3)),
-                Spoilt("noise_0", "white noise at 0 dB", 0.3, (0.2, 0.4), 0.5, (0.4, 0.6)),
+                Spoilt("noise_0", "white noise at 0 dB", 0.3, (0.2, 0.4), 0.5, (0.41, 0.59)),
             ],
+            4,
+            "Most harm comes of white noise at 0 dB: 50 points of UAR are lost on the same clips "
+            "(41 to 59, over 4 speakers, which are too few to trust it).",
+        ),
+        (
+            [Spoilt("noise_0", "white noise at 0 dB", 0.3, (0.2, 0.4), 0.5, (0.4, 0.6))],
             1,
             "Most harm comes of white noise at 0 dB: 50 points of UAR are lost on the same clips "
             "(40 to 60, over clips of one speaker).",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -73,20 +71,15 @@ def assert_batches_change_nothing(encoder, clips: list[np.ndarray], tolerance: f
         np.testing.assert_allclose(embedding.clip, alone.clip, atol=tolerance * scale)
 
 
-def test_without_an_encoder_nothing_of_it_is_imported():
+def test_without_an_encoder_nothing_of_it_is_imported(python):
     script = (
         "import sys; from emodag import params; from emodag.features import encoders, featurize_corpus;"
         f"settings = params.load({str(ROOT / 'params.yaml')!r}).featurize.encoder;"
         "assert encoders.describe(settings) is None;"
         "print(sorted({'onnxruntime', 'torch', 'transformers', 'huggingface_hub'} & set(sys.modules)))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = python(script)
+    assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
 
 

@@ -1,9 +1,5 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import textwrap
 from itertools import combinations
 from pathlib import Path
 
@@ -277,7 +273,7 @@ def test_an_early_stopped_booster_ships_its_best_rounds_only(params, tmp_path):
     assert len(set(ids)) == 3 * model.chosen["rounds"]
 
 
-def test_onnx_bytes_do_not_depend_on_the_process(tmp_path):
+def test_onnx_bytes_do_not_depend_on_the_process(tmp_path, python):
     script = """
         import hashlib, sys, numpy as np
         from pathlib import Path
@@ -298,16 +294,12 @@ def test_onnx_bytes_do_not_depend_on_the_process(tmp_path):
             create(named, classes=3, seed=0).fit(clips, chosen=chosen[name]).export_onnx(path)
             print(name, hashlib.md5(path.read_bytes()).hexdigest())
         """
-    digests = {
-        subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(script), ROOT / "params.yaml", tmp_path / "model.onnx"],
-            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
+    done = [
+        python(script, ROOT / "params.yaml", tmp_path / "model.onnx", PYTHONHASHSEED=seed, OMP_NUM_THREADS="1")
         for seed in ("1", "5")
-    }
+    ]
+    assert [each.returncode for each in done] == [0, 0], done[0].stderr + done[1].stderr
+    digests = {each.stdout for each in done}
     assert len(digests) == 1
     assert [line.split()[0] for line in digests.pop().splitlines()] == [*CLASSICAL, "ensemble"]
 

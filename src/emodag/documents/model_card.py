@@ -106,7 +106,7 @@ def _scores(report: Report) -> dict[str, Any]:
         "uar": summary["uar"],
         "low": summary["uar_low"],
         "high": summary["uar_high"],
-        "known": report.known if report.known > len(report.scores.classes) else 0,
+        "among": report.among,
         "chance": 1 / len(report.scores.classes),
         "wa": summary["wa"],
         "clips": summary["clips"],

@@ -374,8 +374,7 @@ def _of_calibration(report: Report, validated: Mapping[str, float]) -> str:
 def _of_rejection(report: Report) -> str:
     rejection = report.rejection
     right = "none of them is answered" if rejection.accuracy is None else f"{rejection.accuracy:.1%} of these are right"
-    free = report.known > len(report.scores.classes)
-    among = f" It chooses among all {report.known} emotions that it knows, so it can answer others here too." * free
+    among = f" It chooses {report.among}, so it can answer others here too." if report.among else ""
     return (
         f"Where no emotion reaches {rejection.threshold:.0%}, the model calls it unknown: it answers "
         f"{rejection.answered:.0%} of these clips, and {right}.{among} Area under risk and coverage: "
@@ -438,13 +437,12 @@ def _mistakes(found: Findings, report: Report) -> Examples | Text:
 
 def _reason(bundle: Bundle, report: Report, reason: Reason) -> Picture:
     told = reason.explanation
-    among = f"probabilities among all {len(bundle.classes)} emotions that it knows"
     figure = plots.explanation_figure(
         told,
         title=f"{reason.clip_id}: {reason.spoken} → {told.explained}, {told.probabilities[told.explained]:.0%}",
         notes=[
             bundle.model,
-            *([among] if len(bundle.classes) > len(report.scores.classes) else []),
+            *([f"probabilities {report.among}"] if report.among else []),
             f"what speaks for {told.explained} in its colour, what speaks against it hatched",
             "waveform: what silence there would cost",
         ],

@@ -33,7 +33,8 @@ def embedding_figure(
 
     shown = {kind: _short(sorted(set(map(str, of_clips)))) for kind, of_clips in labels.items()}
     side_by_side = {kind: _side_by_side(names.values()) for kind, names in shown.items()}
-    rows = max(-(-len(names) // side_by_side[kind]) for kind, names in shown.items() if len(names) <= _LEGEND)
+    few = [kind for kind, names in shown.items() if len(names) <= _LEGEND]
+    rows = max((-(-len(shown[kind]) // side_by_side[kind]) for kind in few), default=0)
     below = 0.25 + _ROW * rows
     figure, axes = panels(len(labels), columns=len(labels), width=_WIDTH, height=_WIDTH, left=0.2, below=below)
     # Not corpus by corpus: whoever is drawn last would lie on top.
